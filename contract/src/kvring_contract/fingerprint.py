@@ -11,7 +11,8 @@ from kvring_contract.keys import Digest
 class Fingerprint:
     """Everything that changes the bytes of a page, and the salt that keeps tenants apart.
 
-    `model` is the digest of the model's config and weights' index, not its name: two folders with one name may differ.
+    `model` is the digest of the model's config and weights' index, not its name: two folders with one
+    name may differ.
     """
 
     model: str

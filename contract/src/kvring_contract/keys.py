@@ -1,8 +1,8 @@
 """Keys of cached pages: a SHA-256 chain over packed token ids.
 
 A page is named by everything before it: `digest(i) = SHA-256(digest(i-1) || tokens of page i as
-little-endian 32-bit integers)`, and the chain of a pool starts from its fingerprint. Whole SHA-256, never Python's
-`hash()` nor a 64-bit one: a collision would hand one user's memory to another (vLLM issue #54727, LMCache issue #2136).
+32-bit integers)`, and the chain of a pool starts from its fingerprint. Whole SHA-256, never Python's `hash()`
+nor a 64-bit one: a collision would hand one user's memory to another (vLLM #54727, LMCache #2136).
 """
 
 import hashlib

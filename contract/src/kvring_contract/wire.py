@@ -1,7 +1,8 @@
 """Messages that cross HTTP between operator and node, and how they are signed.
 
-Every internal call carries `Kvring-Signature`: an HMAC-SHA256 with the pool's key over method, path, moment and body,
-and a fencing epoch inside the body. A node refuses what is unsigned, old, or fenced off by a newer leader.
+Every internal call carries `Kvring-Signature`: an HMAC-SHA256 with the pool's key over method, path, moment
+and body, and a fencing epoch inside the body. A node refuses what is unsigned, old, or fenced off by a newer
+leader.
 """
 
 import hashlib
