@@ -1,0 +1,65 @@
+"""Everything that CI runs, in order: verify, prepare a cluster, tests on it, stop what was started.
+
+`make test` runs all of it; `make cluster-test PYTEST='-k scale'` only the part on the cluster.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parent.parent
+PREPARE = (
+    ("local Kubernetes", ("dev.cluster", "up")),
+    ("demo model", ("dev.model",)),
+    ("images", ("dev.images", "build")),
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit code 0 when every stage passed; the first failed stage's code otherwise."""
+    parser = argparse.ArgumentParser(prog="make test", description=__doc__)
+    parser.add_argument("--only", choices=["verify", "cluster"], help="run this part alone")
+    options, pytest_arguments = parser.parse_known_args(arguments)
+
+    if options.only != "cluster" and (code := stage("verify", ["make", "--no-print-directory", "verify"])):
+        return code
+    if options.only == "verify":
+        return 0
+    was_up = (
+        subprocess.run(module("dev.cluster", "status"), cwd=REPO, capture_output=True, check=False).returncode
+        == 0
+    )
+    try:
+        for name, command in PREPARE:
+            if code := stage(name, module(*command)):
+                return code
+        return stage("tests on the cluster", module("pytest", "-q", "tests/cluster", *pytest_arguments))
+    finally:
+        if not was_up:
+            stage("stop the local Kubernetes", module("dev.cluster", "down"))
+
+
+def module(*words: str) -> list[str]:
+    return [sys.executable, "-m", *words]
+
+
+def stage(name: str, command: list[str]) -> int:
+    """Run one stage with its output shown; prints how long it took. Returns its exit code."""
+    print(f"== {name}", flush=True)
+    started = time.monotonic()
+    code = subprocess.run(
+        command, cwd=REPO, env={**os.environ, "PYTHONUNBUFFERED": "1"}, check=False
+    ).returncode
+    print(
+        f"== {name}: {'ok' if code == 0 else f'failed ({code})'} in {time.monotonic() - started:.0f} s",
+        flush=True,
+    )
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
