@@ -19,7 +19,7 @@ _RESOURCE_QUANTITY = reader.text(
     r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?",
     "a quantity such as 500m or 4Gi",
 )
-_PAGE_TOKENS = (8, 16, 32, 64, 128)
+_PAGE_TOKENS = (8, 16, 32, 64, 128, 256)
 _TENSOR = (1, 2, 4, 8)
 
 

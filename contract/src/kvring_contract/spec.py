@@ -62,7 +62,7 @@ class Strategy(StrEnum):
 class SizingPolicy(StrEnum):
     """Whether the operator moves cache sizes."""
 
-    OFF = "Off"
+    DISABLED = "Disabled"
     AUTO = "Auto"
 
 
@@ -144,7 +144,7 @@ class Scheduling:
 class Sizing:
     """How cache sizes follow memory; `reserve` is the share of the limit that stays free."""
 
-    policy: SizingPolicy = SizingPolicy.OFF
+    policy: SizingPolicy = SizingPolicy.DISABLED
     interval_s: float = 10.0
     reserve: float = 0.10
 
