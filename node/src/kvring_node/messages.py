@@ -1,6 +1,7 @@
 """What crosses between the HTTP front and the engine process: msgspec structs over ZeroMQ, and nothing else.
 
-The front tokenises, applies chat templates, detokenises and watches stop strings; the engine sees token ids only.
+The front tokenises, applies chat templates, detokenises and watches stop strings; the engine sees
+token ids only.
 """
 
 from enum import StrEnum
@@ -9,7 +10,7 @@ import msgspec
 
 
 class FinishReason(StrEnum):
-    """Why a sequence ended; the values are the OpenAI API's, plus ABORT for a client that went away."""
+    """Why a sequence ended, in the OpenAI API's words; ABORT is the front's, for a client that went away."""
 
     STOP = "stop"
     LENGTH = "length"
@@ -17,7 +18,7 @@ class FinishReason(StrEnum):
 
 
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How to choose tokens. `temperature` 0 is greedy; `seed` makes a request's text its own, alone and in any batch."""
+    """How to choose tokens. `temperature` 0 is greedy; a `seed` gives one text, alone and in any batch."""
 
     max_tokens: int = 16
     temperature: float = 1.0
@@ -37,13 +38,16 @@ class Submit(msgspec.Struct, frozen=True, tag=True):
 
 
 class Abort(msgspec.Struct, frozen=True, tag=True):
-    """Front to engine: nobody waits for this request any more; give its pages back."""
+    """Front to engine: nobody waits for this request any more; give its pages back. It is not answered."""
 
     request_id: str
 
 
 class Tokens(msgspec.Struct, frozen=True, tag=True):
-    """Engine to front: what one step added to one request. The last message of a request has a finish reason."""
+    """Engine to front: what one step added to one request. The last message of a request has a finish reason.
+
+    When that is STOP, the last token id is the token that stopped it: counted, and no part of the text.
+    """
 
     request_id: str
     token_ids: list[int]
@@ -71,7 +75,7 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag=True):
-    """Engine to front, then the engine exits: the model cannot be loaded. `reason` is CamelCase, `message` has the remedy."""
+    """Engine to front, then it exits: no model. `reason` is CamelCase, `message` has the remedy."""
 
     reason: str
     message: str

@@ -1,0 +1,37 @@
+"""What can be chosen about an engine."""
+
+import msgspec
+
+
+class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """A struct, so that it crosses to the engine process as JSON and is checked there.
+
+    Attributes:
+        model: folder in Hugging Face layout.
+        revision: of the model, as its user calls it; part of the fingerprint.
+        dtype: auto (the checkpoint's), float32, bfloat16 or float16.
+        device: auto (CUDA if there is one), cpu or cuda.
+        page_tokens: tokens in a page; a power of two.
+        kv_bytes: memory for pages; None: 1 GiB on a CPU, what a measured step leaves free on CUDA.
+        max_model_len: longest prompt and answer together; None: the model's own, within what the pages hold.
+        max_batch_tokens: tokens that one step computes at most.
+        max_num_sequences: sequences that run at a time at most.
+        strategy: who goes first; see engine/strategies.
+        salt: keeps tenants' pages apart; part of the fingerprint.
+        seed: root of the seeds of requests that bring none; None: from the operating system.
+        num_threads: of the CPU; None: as torch finds it.
+    """
+
+    model: str
+    revision: str = "main"
+    dtype: str = "auto"
+    device: str = "auto"
+    page_tokens: int = 16
+    kv_bytes: int | None = None
+    max_model_len: int | None = None
+    max_batch_tokens: int = 2048
+    max_num_sequences: int = 64
+    strategy: str = "FCFS"
+    salt: str = ""
+    seed: int | None = None
+    num_threads: int | None = None

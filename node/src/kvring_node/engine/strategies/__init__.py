@@ -1,0 +1,1 @@
+"""Who goes first: one policy a file, chosen by name in `registry`."""

@@ -1,0 +1,10 @@
+"""The strategies by the names that `spec.scheduling.strategy` uses."""
+
+from collections.abc import Callable
+
+from kvring_node.engine.ports import Strategy
+from kvring_node.engine.strategies import fcfs
+
+STRATEGIES: dict[str, Callable[[], Strategy]] = {
+    "FCFS": fcfs.FirstComeFirstServed,
+}

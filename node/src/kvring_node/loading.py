@@ -1,0 +1,104 @@
+"""From options to a model on a device, with the pages that its memory allows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from kvring_contract.fingerprint import Fingerprint
+from kvring_node import runner as torch_runner
+from kvring_node.engine.options import EngineOptions
+from kvring_node.engine.ports import Runner
+from kvring_node.model.config import ModelConfig
+from kvring_node.model.errors import ModelError, ModelFault
+from kvring_node.model.transformer import Transformer
+from kvring_node.model.weights import Weights
+from kvring_node.pages.store import LAYOUT, PageShape, PageStore
+
+CPU_KV_BYTES = 1 << 30
+CUDA_SHARE = 0.9
+"""Of the device's memory; the rest is for the allocator's fragments and whoever else is on the device."""
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that is ready to run, and what there is to say about it."""
+
+    runner: Runner
+    fingerprint: Fingerprint
+    device: str
+    dtype: str
+    max_model_len: int
+    num_pages: int
+    page_bytes: int
+
+
+def load(options: EngineOptions, config: ModelConfig) -> LoadedModel:
+    """Reads the weights, chooses device and dtype, measures memory, makes pages.
+
+    Raises:
+        ModelError: the model cannot be loaded; its message says what to do.
+    """
+    if options.num_threads is not None:
+        torch.set_num_threads(options.num_threads)
+    folder = Path(options.model)
+    device = _device(options.device)
+    dtype_name = config.dtype if options.dtype == "auto" else options.dtype
+    dtype = _dtype(dtype_name)
+    longest = min(options.max_model_len or config.max_positions, config.max_positions)
+    with Weights(folder, dtype, device) as weights:
+        transformer = Transformer(config, weights, longest)
+        weights.check_all_taken()
+        digest = weights.digest((folder / "config.json").read_bytes())
+    shape = PageShape(config.num_layers, options.page_tokens, config.num_kv_heads, config.head_dim, dtype)
+    num_pages = _kv_bytes(options, transformer, shape, device) // shape.page_bytes
+    if num_pages < 1:
+        raise ModelError(
+            ModelFault.NO_MEMORY,
+            f"no memory is left for pages of {shape.page_bytes} bytes; give the cache more memory",
+        )
+    return LoadedModel(
+        runner=torch_runner.TorchRunner(transformer, PageStore(shape, num_pages, device), device),
+        fingerprint=Fingerprint(
+            digest, options.revision, dtype_name, options.page_tokens, LAYOUT, options.salt
+        ),
+        device=str(device),
+        dtype=dtype_name,
+        max_model_len=min(longest, num_pages * options.page_tokens),
+        num_pages=num_pages,
+        page_bytes=shape.page_bytes,
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ModelError(
+            ModelFault.NO_DEVICE, "no CUDA device is visible; request one, or set the device to cpu"
+        )
+    return torch.device(name)
+
+
+def _dtype(name: str) -> torch.dtype:
+    if name not in DTYPES:
+        raise ModelError(
+            ModelFault.UNSUPPORTED_FEATURE, f"dtype {name} is not supported; only {', '.join(DTYPES)} are"
+        )
+    return DTYPES[name]
+
+
+def _kv_bytes(
+    options: EngineOptions, transformer: Transformer, shape: PageShape, device: torch.device
+) -> int:
+    if options.kv_bytes is not None:
+        return options.kv_bytes
+    if device.type == "cpu":
+        return CPU_KV_BYTES
+    peak = torch_runner.measure_peak_bytes(
+        transformer, shape, device, options.max_batch_tokens, options.max_num_sequences
+    )
+    free, total = torch.cuda.mem_get_info(device)
+    return int(free - (1 - CUDA_SHARE) * total - peak)

@@ -1,0 +1,169 @@
+"""Attention over pages: where each token's keys and values go, and what each query may look at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody knows
+
+from kvring_node.batch import Batch
+
+GATHER_BYTES = 4 << 20
+"""Decoding sequences are gathered in groups of this size: a copy is still in cache when it is read."""
+
+
+class Attention(Protocol):
+    """Attention of one step's queries, all layers alike."""
+
+    positions: torch.Tensor
+    """Position of each token of the batch in its sequence, `[tokens]`."""
+
+    def __call__(self, query: torch.Tensor, keys_values: torch.Tensor, layer: torch.Tensor) -> torch.Tensor:
+        """Writes the batch's keys and values to the layer's pages, then attends.
+
+        Args:
+            query: `[tokens, num_heads, head_dim]`.
+            keys_values: `[tokens, 2 * num_kv_heads, head_dim]`, keys first.
+            layer: the layer's slots, `[slots, 2 * num_kv_heads, head_dim]`.
+
+        Returns:
+            `[tokens, num_heads * head_dim]`.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class _Prefill:
+    """One sequence with several tokens in this step: rows `first:last` see `pages`, causally."""
+
+    first: int
+    last: int
+    pages: torch.Tensor | None  # None: all it may see is in the batch itself
+    mask: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class _Decode:
+    """Sequences of similar length with one token each: `rows[i]` sees `pages[i]` under `mask[i]`."""
+
+    rows: torch.Tensor
+    pages: torch.Tensor  # flat, `[num_rows * width]`
+    mask: torch.Tensor  # `[num_rows, 1, 1, width * page_tokens]`
+
+
+class SdpaAttention:
+    """torch's scaled dot product attention over gathered pages: runs everywhere.
+
+    Made once a step. Decoding sequences are sorted by length and attend in groups, padded to the longest of
+    the group only; each prefill attends alone.
+    """
+
+    def __init__(self, batch: Batch, page_tokens: int, slot_bytes: int, device: torch.device):
+        """Prepares index tensors. `slot_bytes`: keys and values of one token in one layer."""
+        self._page_tokens = page_tokens
+        computed = np.asarray(batch.num_computed)
+        lengths = np.asarray(batch.lengths)
+        tables = _table_matrix(batch.page_tables)
+        owners = np.repeat(np.arange(len(lengths)), lengths)
+        first_rows = np.cumsum(lengths) - lengths
+        positions = np.arange(len(owners)) - (first_rows - computed)[owners]
+        slots = tables[owners, positions // page_tokens] * page_tokens + positions % page_tokens
+        self.positions = torch.from_numpy(positions).to(device)
+        self._slots = torch.from_numpy(slots).to(device)
+        decoding = np.flatnonzero(lengths == 1)
+        known = computed + lengths
+        self._decodes = [
+            self._decode(first_rows[group], tables[group], known[group], device)
+            for group in _groups(
+                decoding[np.argsort(known[decoding], kind="stable")], known, GATHER_BYTES // slot_bytes
+            )
+        ]
+        self._prefills = [
+            self._prefill(int(first_rows[i]), int(computed[i]), int(lengths[i]), tables[i], device)
+            for i in np.flatnonzero(lengths > 1)
+        ]
+
+    def __call__(self, query: torch.Tensor, keys_values: torch.Tensor, layer: torch.Tensor) -> torch.Tensor:
+        """See the Protocol."""
+        layer.index_copy_(0, self._slots, keys_values)
+        pages = layer.view(-1, self._page_tokens, *layer.shape[1:])
+        attended = torch.empty_like(query)
+        for prefill in self._prefills:
+            rows = slice(prefill.first, prefill.last)
+            seen = (
+                keys_values[rows]
+                if prefill.pages is None
+                else pages.index_select(0, prefill.pages).flatten(0, 1)
+            )
+            attended[rows] = _attend_prefill(query[rows], seen, prefill.mask)
+        for decode in self._decodes:
+            seen = pages.index_select(0, decode.pages)
+            attended[decode.rows] = _attend_decode(query[decode.rows], seen, decode.mask)
+        return attended.flatten(1)
+
+    def _decode(
+        self,
+        rows: npt.NDArray[np.int64],
+        tables: npt.NDArray[np.int64],
+        known: npt.NDArray[np.int64],
+        device: torch.device,
+    ) -> _Decode:
+        width = -(-int(known.max()) // self._page_tokens)
+        mask = np.arange(width * self._page_tokens) < known[:, None]
+        return _Decode(
+            rows=torch.from_numpy(rows).to(device),
+            pages=torch.from_numpy(tables[:, :width].ravel()).to(device),
+            mask=torch.from_numpy(mask).to(device)[:, None, None],
+        )
+
+    def _prefill(
+        self, first: int, computed: int, length: int, table: npt.NDArray[np.int64], device: torch.device
+    ) -> _Prefill:
+        if computed == 0:
+            return _Prefill(first, first + length, None, None)
+        width = -(-(computed + length) // self._page_tokens)
+        seen = torch.arange(width * self._page_tokens, device=device)
+        mask = seen <= torch.arange(computed, computed + length, device=device)[:, None]
+        return _Prefill(first, first + length, torch.from_numpy(table[:width]).to(device), mask)
+
+
+def _attend_prefill(query: torch.Tensor, seen: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    keys, values = seen.transpose(0, 1)[None].chunk(2, dim=1)
+    attended = F.scaled_dot_product_attention(
+        query.transpose(0, 1)[None], keys, values, attn_mask=mask, is_causal=mask is None, enable_gqa=True
+    )
+    return attended[0].transpose(0, 1)
+
+
+def _attend_decode(query: torch.Tensor, seen: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Heads that share keys become rows of one query, so that keys are read once for all of them."""
+    num_rows, num_heads, head_dim = query.shape
+    keys, values = seen.view(num_rows, -1, *seen.shape[2:]).transpose(1, 2).chunk(2, dim=1)
+    grouped = query.view(num_rows, keys.shape[1], -1, head_dim)
+    return F.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask).view(
+        num_rows, num_heads, head_dim
+    )
+
+
+def _table_matrix(page_tables: Sequence[list[int]]) -> npt.NDArray[np.int64]:
+    """Page tables side by side; the padding points to page 0, which a mask hides."""
+    matrix = np.zeros((len(page_tables), max(map(len, page_tables))), np.int64)
+    for row, pages in zip(matrix, page_tables, strict=True):
+        row[: len(pages)] = pages
+    return matrix
+
+
+def _groups(
+    order: npt.NDArray[np.int64], known: npt.NDArray[np.int64], max_slots: int
+) -> list[npt.NDArray[np.int64]]:
+    """Cuts sequences, sorted by length, into runs whose padded size is about `max_slots`."""
+    groups: list[npt.NDArray[np.int64]] = []
+    stop = len(order)
+    while stop > 0:
+        size = max(1, max_slots // int(known[order[stop - 1]]))
+        groups.append(order[max(0, stop - size) : stop])
+        stop -= size
+    return groups

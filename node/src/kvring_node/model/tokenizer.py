@@ -1,0 +1,166 @@
+"""Text to token ids and back, from a folder's tokenizer.json. No torch here: the HTTP front uses it too."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jinja2
+import jinja2.ext
+import jinja2.sandbox
+import tokenizers
+
+from kvring_node.model.config import read_json
+from kvring_node.model.errors import ModelError, ModelFault
+
+INCOMPLETE = "�"
+"""What decoders write for bytes that are no character, or only the start of one."""
+
+
+class TemplateError(ValueError):
+    """The chat template cannot be applied to these messages; the message is meant for the client."""
+
+
+class Tokenizer:
+    """Encodes prompts, applies the chat template, decodes answers."""
+
+    def __init__(self, folder: Path):
+        """Reads tokenizer.json, tokenizer_config.json and chat_template.jinja.
+
+        Raises:
+            ModelError: tokenizer.json is missing or broken.
+        """
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise ModelError(ModelFault.INCOMPLETE, f"{path} is missing; fetch the whole model folder")
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception for every broken file
+            raise ModelError(
+                ModelFault.CORRUPT, f"{path} cannot be read ({error}); fetch it again"
+            ) from error
+        settings = folder / "tokenizer_config.json"
+        config = read_json(settings) if settings.exists() else {}
+        self._special = {name: _text(value) for name, value in config.items() if name.endswith("_token")}
+        self._template = _compile(_template_source(folder, config))
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether `encode_chat` can be used."""
+        return self._template is not None
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a prompt, with the special tokens that the model wants around it."""
+        ids: list[int] = self._tokenizer.encode(text).ids
+        return ids
+
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], **variables: Any) -> list[int]:
+        """Token ids of a conversation, ready for the assistant's answer.
+
+        Raises:
+            TemplateError: the model has no chat template, or the template refuses the messages.
+        """
+        rendered = self.render_chat(messages, **variables)
+        ids: list[int] = self._tokenizer.encode(rendered, add_special_tokens=False).ids
+        return ids
+
+    def render_chat(self, messages: Sequence[Mapping[str, Any]], **variables: Any) -> str:
+        """The text that `encode_chat` encodes.
+
+        Raises:
+            TemplateError: see `encode_chat`.
+        """
+        if self._template is None:
+            raise TemplateError("this model has no chat template; use /v1/completions instead")
+        try:
+            return self._template.render(
+                **{"messages": messages, "add_generation_prompt": True, **self._special, **variables}
+            )
+        except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
+            raise TemplateError(f"the model's chat template refuses these messages: {error}") from error
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Text of tokens, special ones left out."""
+        text: str = self._tokenizer.decode(token_ids, skip_special_tokens=True)
+        return text
+
+    def detokenizer(self) -> "Detokenizer":
+        """A fresh incremental decoder."""
+        return Detokenizer(self)
+
+
+class Detokenizer:
+    """Text of a growing list of tokens: all pushes and the flush together are the text of all tokens.
+
+    Only a window is decoded again: tokens whose text is out already, kept because decoders treat the first
+    token of a text differently, and tokens whose text is not. The last character of the window is held back
+    while it may still be the first bytes of a longer one.
+    """
+
+    def __init__(self, tokenizer: Tokenizer):
+        self._tokenizer = tokenizer
+        self._window: list[int] = []
+        self._num_settled = 0
+        self._sent = ""
+
+    def push(self, token_ids: Sequence[int]) -> str:
+        """Text that became certain with these tokens; may be empty."""
+        self._window += token_ids
+        text = self._tokenizer.decode(self._window)
+        certain = text.removesuffix(INCOMPLETE)
+        new = certain[len(self._sent) :]
+        if certain == text and new:
+            self._settle()
+        else:
+            self._sent += new
+        return new
+
+    def flush(self) -> str:
+        """What was held back, when no more tokens come."""
+        return self._tokenizer.decode(self._window)[len(self._sent) :]
+
+    def _settle(self) -> None:
+        """Everything is out: what was new becomes the context of what comes."""
+        self._window = self._window[self._num_settled :]
+        self._num_settled = len(self._window)
+        self._sent = self._tokenizer.decode(self._window)
+
+
+def _template_source(folder: Path, config: Mapping[str, Any]) -> str | None:
+    path = folder / "chat_template.jinja"
+    if path.exists():
+        return path.read_text("utf-8")
+    source = config.get("chat_template")
+    if isinstance(source, list):  # several named ones
+        source = next((entry["template"] for entry in source if entry["name"] == "default"), None)
+    return source
+
+
+def _compile(source: str | None) -> jinja2.Template | None:
+    """In a sandbox: a template comes with the model, from strangers. Options and names as in transformers."""
+    if source is None:
+        return None
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols]
+    )
+    environment.globals["raise_exception"] = _raise
+    environment.filters["tojson"] = _to_json
+    try:
+        return environment.from_string(source)
+    except jinja2.TemplateError as error:
+        raise ModelError(
+            ModelFault.CORRUPT, f"the chat template cannot be read ({error}); fetch it again"
+        ) from error
+
+
+def _raise(message: str) -> NoReturn:
+    raise jinja2.TemplateError(message)
+
+
+def _to_json(value: Any, indent: int | None = None) -> str:
+    """Jinja's own escapes HTML, which no model wants to read."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _text(token: Any) -> Any:
+    return token.get("content") if isinstance(token, dict) else token

@@ -1,0 +1,140 @@
+"""One decoder for all families: embed, blocks of attention and MLP, norm, head."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody knows
+
+from kvring_node.model import rotary
+from kvring_node.model.attention import Attention
+from kvring_node.model.config import ModelConfig
+from kvring_node.model.weights import Weights
+
+
+class Norm:
+    """Root mean square normalisation over the last axis (Zhang and Sennrich, arXiv 1910.07467)."""
+
+    def __init__(self, weight: torch.Tensor, eps: float):
+        self._weight = weight
+        self._eps = eps
+
+    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Computes in float32 whatever the dtype, and scales in the dtype, as transformers does."""
+        wide = hidden.float()
+        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self._eps)
+        return (wide * scale).to(hidden.dtype) * self._weight
+
+
+class Linear:
+    """A multiplication, several of a checkpoint's matrices in one where they share their input."""
+
+    def __init__(self, weights: Weights, names: list[str], rows: list[int], columns: int, bias: bool):
+        self._weight = weights.join([f"{name}.weight" for name in names], rows, columns)
+        self._bias = weights.join([f"{name}.bias" for name in names], rows) if bias else None
+
+    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+        """`[tokens, columns]` to `[tokens, sum(rows)]`."""
+        return F.linear(hidden, self._weight, self._bias)
+
+
+class SelfAttention:
+    """Projections and rotation; what is seen is the Attention's business."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, prefix: str):
+        self._num_heads = config.num_heads
+        self._num_rotated = config.num_heads + config.num_kv_heads
+        self._head_dim = config.head_dim
+        query, keys = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
+        names = [f"{prefix}.{name}_proj" for name in "qkv"]
+        self._project = Linear(weights, names, [query, keys, keys], config.hidden_size, config.attention_bias)
+        self._out = Linear(weights, [f"{prefix}.o_proj"], [config.hidden_size], query, config.attention_bias)
+        self._norm = _qk_norm(config, weights, prefix) if config.family.qk_norm else None
+
+    def __call__(
+        self, hidden: torch.Tensor, angles: torch.Tensor, attention: Attention, layer: torch.Tensor
+    ) -> torch.Tensor:
+        """`[tokens, hidden_size]` to the same."""
+        heads = self._project(hidden).view(hidden.shape[0], -1, self._head_dim)
+        rotated = heads[:, : self._num_rotated]
+        normed = rotated if self._norm is None else self._norm(rotated)
+        rotated.copy_(rotary.rotate(normed, angles))
+        return self._out(attention(heads[:, : self._num_heads], heads[:, self._num_heads :], layer))
+
+
+class Mlp:
+    """Gated MLP (SwiGLU, Shazeer, arXiv 2002.05202)."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, prefix: str):
+        hidden, inner, bias = config.hidden_size, config.intermediate_size, config.mlp_bias
+        self._gate_up = Linear(
+            weights, [f"{prefix}.gate_proj", f"{prefix}.up_proj"], [inner, inner], hidden, bias
+        )
+        self._down = Linear(weights, [f"{prefix}.down_proj"], [hidden], inner, bias)
+
+    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+        """`[tokens, hidden_size]` to the same."""
+        gate, up = self._gate_up(hidden).chunk(2, dim=-1)
+        return self._down(F.silu(gate).mul_(up))
+
+
+class Block:
+    """Norm, attention, norm, MLP, and the residual stream around them."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, prefix: str):
+        self._attention_norm = _norm(config, weights, f"{prefix}.input_layernorm")
+        self._attention = SelfAttention(config, weights, f"{prefix}.self_attn")
+        self._mlp_norm = _norm(config, weights, f"{prefix}.post_attention_layernorm")
+        self._mlp = Mlp(config, weights, f"{prefix}.mlp")
+
+    def __call__(
+        self, hidden: torch.Tensor, angles: torch.Tensor, attention: Attention, layer: torch.Tensor
+    ) -> torch.Tensor:
+        """`[tokens, hidden_size]` to the same."""
+        hidden = hidden + self._attention(self._attention_norm(hidden), angles, attention, layer)
+        return hidden + self._mlp(self._mlp_norm(hidden))
+
+
+class Transformer:
+    """Weights and the forward pass."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, max_positions: int):
+        """Takes its tensors from `weights`; `max_positions` is the longest sequence it will see.
+
+        Raises:
+            ModelError: a tensor is missing or has another shape.
+        """
+        self._embedding = weights.take("model.embed_tokens.weight", config.vocab_size, config.hidden_size)
+        self._blocks = [Block(config, weights, f"model.layers.{i}") for i in range(config.num_layers)]
+        self._norm = _norm(config, weights, "model.norm")
+        if config.tied_embeddings:
+            weights.ignore("lm_head.weight")
+            self._head = self._embedding
+        else:
+            self._head = weights.take("lm_head.weight", config.vocab_size, config.hidden_size)
+        table = rotary.make_table(config.rope, config.head_dim, max_positions)
+        self._angles = table.to(device=self._embedding.device, dtype=self._embedding.dtype)
+
+    def forward(
+        self,
+        token_ids: torch.Tensor,
+        attention: Attention,
+        layers: Sequence[torch.Tensor],
+        rows: torch.Tensor,
+    ) -> torch.Tensor:
+        """Logits `[len(rows), vocab_size]` after tokens `token_ids[rows]`; keys and values go to `layers`."""
+        hidden = F.embedding(token_ids, self._embedding)
+        angles = self._angles[attention.positions]
+        for block, layer in zip(self._blocks, layers, strict=True):
+            hidden = block(hidden, angles, attention, layer)
+        return F.linear(self._norm(hidden[rows]), self._head)
+
+
+def _norm(config: ModelConfig, weights: Weights, name: str) -> Norm:
+    return Norm(weights.take(f"{name}.weight", config.hidden_size), config.rms_norm_eps)
+
+
+def _qk_norm(config: ModelConfig, weights: Weights, prefix: str) -> Norm:
+    """One norm over the heads of queries and keys, each with its own kind's weight, `[heads, head_dim]`."""
+    query, key = (weights.take(f"{prefix}.{name}_norm.weight", config.head_dim) for name in "qk")
+    weight = torch.cat((query.expand(config.num_heads, -1), key.expand(config.num_kv_heads, -1)))
+    return Norm(weight, config.rms_norm_eps)

@@ -1,0 +1,1 @@
+"""KV memory: which pages there are, who holds them, what they contain."""

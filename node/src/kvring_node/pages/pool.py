@@ -1,0 +1,108 @@
+"""All pages: free, held, or kept for a later hit.
+
+A page is free (content worthless), held (referenced by tables), or evictable (held by nobody, content known
+by its digest). Freed tails go first: tables are released back to front, and the least recently released
+known page is evicted first, so a prefix outlives its continuations (vLLM's block pool does the same).
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from kvring_contract.keys import Digest
+
+
+class PagePool:
+    """Counts references to `num_pages` pages, numbered from 0."""
+
+    def __init__(self, num_pages: int):
+        self.num_pages = num_pages
+        self._references = [0] * num_pages
+        self._free = list(range(num_pages - 1, -1, -1))
+        self._evictable: OrderedDict[int, None] = OrderedDict()
+        self._digest_of: dict[int, Digest] = {}
+        self._page_of: dict[Digest, int] = {}
+
+    @property
+    def num_available(self) -> int:
+        """Pages that `allocate` can give: free and evictable ones."""
+        return len(self._free) + len(self._evictable)
+
+    @property
+    def num_used(self) -> int:
+        """Pages that somebody holds."""
+        return self.num_pages - self.num_available
+
+    def allocate(self, count: int) -> list[int]:
+        """Gives `count` pages with one reference each, evicting the longest unused ones if it must.
+
+        Raises:
+            ValueError: fewer than `count` pages are available; ask `num_available` first.
+        """
+        if count > self.num_available:
+            raise ValueError(f"{count} pages asked for, {self.num_available} available")
+        while len(self._free) < count:
+            self._evict()
+        pages = [self._free.pop() for _ in range(count)]
+        for page in pages:
+            self._references[page] = 1
+        return pages
+
+    def retain(self, pages: Iterable[int]) -> None:
+        """Adds a reference to each page; evictable ones are held again."""
+        for page in pages:
+            if self._references[page] == 0:
+                del self._evictable[page]
+            self._references[page] += 1
+
+    def release(self, pages: Iterable[int]) -> None:
+        """Takes a reference from each page. Give a table back to front, so that its tail is evicted first."""
+        for page in pages:
+            self._references[page] -= 1
+            if self._references[page] == 0:
+                if page in self._digest_of:
+                    self._evictable[page] = None
+                else:
+                    self._free.append(page)
+
+    def seal(self, page: int, digest: Digest) -> None:
+        """Makes a full, computed page known by its digest; a second one of the same content stays unknown."""
+        if digest not in self._page_of and page not in self._digest_of:
+            self._page_of[digest] = page
+            self._digest_of[page] = digest
+
+    def find(self, digest: Digest) -> int | None:
+        """The page of this digest; retain it before anything else is allocated."""
+        return self._page_of.get(digest)
+
+    def check(self, tables: Iterable[Iterable[int]]) -> None:
+        """Verifies every invariant against the page tables in use.
+
+        Raises:
+            AssertionError: naming the invariant that is broken.
+        """
+        held = [0] * self.num_pages
+        for table in tables:
+            for page in table:
+                held[page] += 1
+        _hold(held == self._references, "references equal table entries")
+        free = set(self._free)
+        _hold(len(free) == len(self._free), "no page is free twice")
+        idle = {page for page, count in enumerate(self._references) if count == 0}
+        _hold(free | set(self._evictable) == idle, "an unreferenced page is free or evictable")
+        _hold(free.isdisjoint(self._evictable), "no page is free and evictable")
+        _hold(free.isdisjoint(self._digest_of), "a free page has no digest")
+        _hold(set(self._evictable) <= set(self._digest_of), "an evictable page has a digest")
+        _hold(
+            {digest: page for page, digest in self._digest_of.items()} == self._page_of,
+            "digests and pages agree",
+        )
+
+    def _evict(self) -> None:
+        page, _ = self._evictable.popitem(last=False)
+        del self._page_of[self._digest_of.pop(page)]
+        self._free.append(page)
+
+
+def _hold(condition: bool, invariant: str) -> None:
+    if not condition:
+        raise AssertionError(f"page pool broken: {invariant}")

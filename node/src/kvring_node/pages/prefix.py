@@ -1,0 +1,58 @@
+"""Prefix index: finds pages that another sequence has computed already."""
+
+from kvring_contract import keys
+from kvring_contract.keys import Digest
+from kvring_node.pages.pool import PagePool
+from kvring_node.sequence import Sequence
+
+
+class PrefixIndex:
+    """Names pages by the chain of their digests, rooted in the pool's fingerprint.
+
+    Only full pages have a name, and only after the step that computed them.
+    """
+
+    def __init__(self, pool: PagePool, root: Digest, page_tokens: int):
+        self._pool = pool
+        self._root = root
+        self._page_tokens = page_tokens
+        self.queries_tokens = 0
+        self.hits_tokens = 0
+
+    def match(self, sequence: Sequence) -> list[int]:
+        """Longest run of known pages from the start of `sequence`, leaving at least one token to compute.
+
+        The last token must be computed again even on a full hit: the next one is drawn from its logits.
+        """
+        limit = (len(sequence.token_ids) - 1) // self._page_tokens
+        self._chain(sequence, limit)
+        pages: list[int] = []
+        for digest in sequence.digests[:limit]:
+            page = self._pool.find(digest)
+            if page is None:
+                break
+            pages.append(page)
+        return pages
+
+    def count(self, sequence: Sequence, num_hit: int) -> None:
+        """Adds one admitted sequence, of which `num_hit` tokens were found, to the running totals."""
+        self.queries_tokens += len(sequence.token_ids)
+        self.hits_tokens += num_hit
+
+    def seal(self, sequence: Sequence) -> None:
+        """Makes the pages that `sequence` has filled since the last call findable."""
+        num_full = sequence.num_computed // self._page_tokens
+        if num_full == sequence.num_sealed:
+            return
+        self._chain(sequence, num_full)
+        for position in range(sequence.num_sealed, num_full):
+            self._pool.seal(sequence.pages[position], sequence.digests[position])
+        sequence.num_sealed = num_full
+
+    def _chain(self, sequence: Sequence, num_pages: int) -> None:
+        digests, size = sequence.digests, self._page_tokens
+        for position in range(len(digests), num_pages):
+            parent = digests[-1] if digests else self._root
+            digests.append(
+                keys.page_digest(parent, sequence.token_ids[position * size : (position + 1) * size])
+            )

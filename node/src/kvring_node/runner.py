@@ -1,0 +1,49 @@
+"""Runs a batch: the only place where plain data becomes tensors and tensors become plain data."""
+
+import torch
+
+from kvring_node import sampling
+from kvring_node.batch import Batch, Draw
+from kvring_node.model.attention import SdpaAttention
+from kvring_node.model.transformer import Transformer
+from kvring_node.pages.store import PageShape, PageStore
+
+
+class TorchRunner:
+    """One model, one store, one device."""
+
+    def __init__(self, transformer: Transformer, store: PageStore, device: torch.device):
+        self._transformer = transformer
+        self._store = store
+        self._device = device
+
+    def run(self, batch: Batch) -> list[int]:
+        """Computes the batch; one token for each of its draws."""
+        logits = self.logits(batch)
+        return sampling.choose(logits, batch.draws) if batch.draws else []
+
+    @torch.inference_mode()
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """Computes the batch; logits `[draws, vocab_size]` in float32."""
+        attention = SdpaAttention(
+            batch, self._store.shape.page_tokens, self._store.shape.slot_bytes, self._device
+        )
+        token_ids = torch.tensor(batch.token_ids, device=self._device)
+        rows = torch.tensor([draw.row for draw in batch.draws], dtype=torch.int64, device=self._device)
+        return self._transformer.forward(token_ids, attention, self._store.layers, rows).float()
+
+
+def measure_peak_bytes(
+    transformer: Transformer, shape: PageShape, device: torch.device, num_tokens: int, num_draws: int
+) -> int:
+    """Memory that the largest step takes beyond weights and pages: one prefill that fills the budget."""
+    num_pages = -(-num_tokens // shape.page_tokens)
+    runner = TorchRunner(transformer, PageStore(shape, num_pages, device), device)
+    draws = [Draw(row=num_tokens - 1, temperature=1.0, top_p=0.5, seed=0, number=0)] * num_draws
+    batch = Batch([0] * num_tokens, [0], [num_tokens], [list(range(num_pages))], draws)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    runner.run(batch)
+    peak = torch.cuda.max_memory_allocated(device) - before
+    torch.cuda.empty_cache()
+    return peak
