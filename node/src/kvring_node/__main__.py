@@ -1,0 +1,43 @@
+"""`python -m kvring_node --model FOLDER`: serve a model over HTTP."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from kvring_contract import names
+from kvring_node import fetch, front, logs, settings
+from kvring_node.model.tokenizer import Tokenizer
+
+ENGINE_COMMAND = (sys.executable, "-m", "kvring_node.engine.process")
+
+
+def main(argv: Sequence[str] | None = None, engine_command: Sequence[str] = ENGINE_COMMAND) -> None:
+    """Serve until a signal; exits with 0, with 1 after a fault, with 2 when the settings are wrong."""
+    chosen = settings.parse(sys.argv[1:] if argv is None else argv)
+    logs.configure(chosen.log_level)
+    ports = front.Ports(
+        engine_command=engine_command,
+        load_tokenizer=Tokenizer,
+        download=fetch.from_hub(chosen.download_dir),
+        wall_clock=time.time,
+        monotonic=time.monotonic,
+        termination_log=Path(names.TERMINATION_LOG),
+    )
+    try:
+        code = uvloop.run(front.run(chosen, ports))
+    except OSError as error:
+        print(
+            f"cannot listen on {chosen.host} port {chosen.port}: {error}; choose another --port",
+            file=sys.stderr,
+        )
+        code = 2
+    sys.stderr.flush()
+    os._exit(code)  # a download that was interrupted still has its thread, and it would keep the process
+
+
+if __name__ == "__main__":
+    main()

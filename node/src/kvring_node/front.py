@@ -1,0 +1,248 @@
+"""The front process from start to exit: joins HTTP, desk, channel and the engine process, and obeys signals.
+
+Three ways to end: a signal (finish what runs, exit 0); a model that cannot be loaded (a last word for
+Kubernetes, exit 1); an engine that died (not ready at once, running requests get an error, exit 1).
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import uvicorn
+
+from kvring_node import fetch, messages, service
+from kvring_node.channel import EngineChannel, EngineGone
+from kvring_node.engine.options import EngineOptions
+from kvring_node.metrics import Metrics, NodeState
+from kvring_node.model.errors import ModelError
+from kvring_node.settings import Settings
+from kvring_node.supervisor import EngineProcess
+from kvring_node.web import app, internal
+from kvring_node.web.context import Context
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+
+LAST_ANSWERS_S = 2
+"""How long answers that are complete, errors among them, may take to reach their clients before the exit."""
+ENGINE_STOP_S = 5.0
+LAST_NEWS_S = 1.0
+"""How long the last words of an engine that has ended may take to arrive."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What differs between production and tests. `wall_clock` is in seconds since the Unix epoch."""
+
+    engine_command: Sequence[str]
+    load_tokenizer: Callable[[Path], service.Tokenizer]
+    download: fetch.Download
+    wall_clock: Callable[[], float]
+    monotonic: Callable[[], float]
+    termination_log: Path
+
+
+class Ended(Exception):
+    """Nothing can be served any more. `reason` is CamelCase, the message says what to do."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its signal handlers: when to stop is decided here."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def run(settings: Settings, ports: Ports) -> int:
+    """Serve until a signal or a fault; returns the exit code. Raises `OSError` when the port is taken."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with (
+        socket.create_server((settings.host, settings.port), family=family, backlog=2048) as listener,
+        tempfile.TemporaryDirectory(prefix="kvring-") as directory,
+    ):
+        return await Front(settings, ports, Path(directory)).run(listener)
+
+
+class Front:
+    """One run of the front process."""
+
+    def __init__(self, settings: Settings, ports: Ports, directory: Path) -> None:
+        """`directory` holds the sockets to the engine; it must be private to this process and its child."""
+        self._settings = settings
+        self._ports = ports
+        self._channel = EngineChannel(directory)
+        self._place = internal.Membership()
+        self._desk = service.FrontDesk(
+            self._channel,
+            Metrics(settings.served_name, self._state),
+            ports.monotonic,
+            max_open=settings.max_sequences + settings.max_waiting,
+            drain_lag_s=settings.drain_lag_s,
+        )
+
+    async def run(self, listener: socket.socket) -> int:
+        """Serve on `listener` until the end; returns the process's exit code."""
+        signals = asyncio.Semaphore(0)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, signals.release)
+        _log.info("listening on %s port %d", *listener.getsockname()[:2])
+        try:
+            async with (
+                self._http(listener),
+                _running(self._channel.listen()),
+                _running(self._engine()) as engine,
+            ):
+                await _first(engine, asyncio.ensure_future(signals.acquire()))
+                if not engine.done():
+                    await self._leave(engine, asyncio.ensure_future(signals.acquire()))
+                if engine.done():
+                    await self._last_word(engine)
+                    return 1
+                return 0
+        finally:
+            self._channel.close()
+
+    async def _engine(self) -> None:
+        """The engine's whole life; raises `Ended` when it ends by itself."""
+        folder, tokenizer = await self._fetched()
+        process = await EngineProcess.start(
+            [*self._ports.engine_command, self._options(folder), *self._channel.addresses]
+        )
+        try:
+            ended = asyncio.ensure_future(process.ended())
+            await self._loaded(ended, tokenizer)
+            how = await ended
+            self._desk.fail(EngineGone(f"the engine process {how}; this node restarts, try again"))
+            raise Ended("EngineDied", f"the engine process {how}")
+        finally:
+            await process.stop(ENGINE_STOP_S)
+
+    async def _fetched(self) -> tuple[Path, service.Tokenizer]:
+        uri, revision, download = self._settings.model, self._settings.revision, self._ports.download
+        loop, executor = asyncio.get_running_loop(), ThreadPoolExecutor(1)
+        try:
+            folder = await loop.run_in_executor(executor, fetch.local_folder, uri, revision, download)
+            return folder, await loop.run_in_executor(executor, self._ports.load_tokenizer, folder)
+        except fetch.ModelUnavailable as error:
+            raise Ended(error.reason, str(error)) from error
+        except ModelError as error:
+            raise Ended(error.reason, error.message) from error
+        finally:
+            executor.shutdown(wait=False)
+
+    async def _loaded(self, ended: "asyncio.Future[str]", tokenizer: service.Tokenizer) -> None:
+        news = self._channel.news
+        await _first(ended, news)
+        if not news.done():
+            await asyncio.wait((news,), timeout=LAST_NEWS_S)
+        if not news.done():
+            raise Ended(
+                "EngineDied", f"the engine process {ended.result()} while loading; see its output above"
+            )
+        match news.result():
+            case messages.LoadFailed(reason, message):
+                raise Ended(reason, message)
+            case messages.Loaded() as loaded:
+                created_at = int(self._ports.wall_clock())
+                self._desk.serve(service.Served(self._settings.served_name, tokenizer, loaded, created_at))
+                _log.info("serving %s", self._settings.served_name, extra=msgspec.structs.asdict(loaded))
+
+    async def _leave(self, engine: "asyncio.Future[None]", again: "asyncio.Future[bool]") -> None:
+        """After a signal: until all is served, a second signal, the end of the grace, or a dead engine."""
+        _log.info("draining")
+        self._desk.drain()
+        async with _running(self._desk.drained()) as drained:
+            await _first(engine, drained, again, timeout_s=self._settings.grace_s)
+            if not drained.done():
+                self._desk.fail(EngineGone("this node was told to end, and its time was over; try again"))
+                await self._answered()
+
+    async def _last_word(self, engine: "asyncio.Future[None]") -> None:
+        error = engine.exception()
+        if not isinstance(error, Ended):
+            raise error or AssertionError("the engine's life ends with an exception")
+        _log.critical("%s", error, extra={"reason": error.reason})
+        if self._ports.termination_log.exists():
+            word = json.dumps({"reason": error.reason, "message": str(error)})
+            self._ports.termination_log.write_text(word)
+        await self._answered()
+
+    async def _answered(self) -> None:
+        """Wait until running requests have been told of a failure."""
+        async with _running(self._desk.drained()) as drained:
+            await _first(drained, timeout_s=LAST_ANSWERS_S)
+
+    def _options(self, folder: Path) -> str:
+        settings = self._settings
+        options = EngineOptions(
+            model=str(folder),
+            revision=settings.revision,
+            dtype=settings.dtype,
+            device=settings.device,
+            page_tokens=settings.page_tokens,
+            kv_bytes=settings.cache_bytes,
+            max_model_len=settings.max_model_len,
+            max_batch_tokens=settings.max_batch_tokens,
+            max_num_sequences=settings.max_sequences,
+            seed=settings.seed,
+            num_threads=settings.num_threads,
+        )
+        return msgspec.json.encode(options).decode()
+
+    def _state(self) -> NodeState:
+        served = self._desk.served
+        loaded = served.loaded if served else None
+        return NodeState(self._channel.stats, loaded, self._desk.phase, self._place.held.epoch)
+
+    @contextlib.asynccontextmanager
+    async def _http(self, listener: socket.socket) -> AsyncIterator[None]:
+        ctx = Context(self._desk, self._settings, self._ports.wall_clock)
+        config = uvicorn.Config(
+            app.make(ctx, self._place),
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=LAST_ANSWERS_S,
+        )
+        server = _Server(config)
+        task = asyncio.ensure_future(server.serve([listener]))
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await task
+
+
+@contextlib.asynccontextmanager
+async def _running(work: Coroutine[Any, Any, _T]) -> "AsyncIterator[asyncio.Future[_T]]":
+    """`work` as a task that has ended when the block is left."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+
+
+async def _first(*tasks: "asyncio.Future[Any]", timeout_s: float | None = None) -> None:
+    """Wait until one of `tasks` is done; cancels none."""
+    await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)

@@ -1,0 +1,324 @@
+"""The front desk: a prompt goes in, pieces of text come out; says no when it must.
+
+A request's way: admit (phase, queue), tokenise, check against the model, engine, detokenise, stop strings.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from kvring_node import messages, stops
+from kvring_node.channel import EngineChannel, EngineGone
+from kvring_node.metrics import Metrics
+
+_P = TypeVar("_P")
+
+THREAD_CHARS = 4096
+"""Longer prompts are tokenised in a thread: about 1 ms of work, more would be felt by running streams."""
+
+
+class Phase(StrEnum):
+    """Where the node stands in its life."""
+
+    LOADING = "loading"
+    SERVING = "serving"
+    DRAINING = "draining"
+    FAILED = "failed"
+
+
+class Detokenizer(Protocol):
+    """Turns one answer's token ids into text as they come."""
+
+    def push(self, token_ids: list[int], /) -> str:
+        """The text that is complete now: never half a character."""
+
+    def flush(self) -> str:
+        """The rest, at the end of the answer."""
+
+
+class Tokenizer(Protocol):
+    """What the front needs of the model's tokenizer."""
+
+    def encode(self, text: str, /) -> list[int]:
+        """Token ids of a prompt."""
+
+    def encode_chat(self, messages: list[dict[str, str]], /) -> list[int]:
+        """Token ids of a conversation, ending where the assistant's turn begins; raises `ValueError`."""
+
+    def detokenizer(self) -> Detokenizer:
+        """For one answer."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """The model that is there. `created_at` is in seconds since the Unix epoch, as in GET /v1/models."""
+
+    name: str
+    tokenizer: Tokenizer
+    loaded: messages.Loaded
+    created_at: int
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A prompt as turns, each with `role` and `content`; the model's chat template makes tokens of it."""
+
+    turns: list[dict[str, str]]
+
+
+Prompt = str | list[int] | Conversation
+"""Text, token ids, or a conversation."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One prompt and how to answer it; `max_tokens` None means as many as the model has room for."""
+
+    request_id: str
+    prompt: Prompt
+    params: messages.SamplingParams
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    priority: int = 0
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What came at once; the last piece of an answer has a finish reason."""
+
+    text: str
+    token_ids: list[int]
+    finish_reason: messages.FinishReason | None
+
+
+class Unavailable(Exception):
+    """Not now: loading, draining or failed. Another pod may serve the request."""
+
+
+class QueueFull(Exception):
+    """Too many requests wait already."""
+
+
+class InvalidAsk(ValueError):
+    """The model cannot answer this prompt; `code` is OpenAI's word for why, `param` the field at fault."""
+
+    def __init__(self, message: str, param: str, code: str) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
+class FrontDesk:
+    """Admits requests and accounts for those that are open; owns the node's phase."""
+
+    def __init__(
+        self,
+        channel: EngineChannel,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        *,
+        max_open: int,
+        drain_lag_s: float,
+    ) -> None:
+        self.phase = Phase.LOADING
+        self.channel = channel
+        self.served: Served | None = None
+        self.metrics = metrics
+        self.clock = clock
+        self._max_open = max_open
+        self._drain_lag_s = drain_lag_s
+        self._accepts_until_at = float("inf")
+        self._num_open = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def serve(self, served: Served) -> None:
+        """The model is loaded: take requests, unless a drain came first."""
+        self.served = served
+        if self.phase is Phase.LOADING:
+            self.phase = Phase.SERVING
+
+    def drain(self) -> None:
+        """Stop being ready. Requests are taken for a short while yet: load balancers learn of it late."""
+        if self.phase in (Phase.LOADING, Phase.SERVING):
+            lag_s = self._drain_lag_s if self.phase is Phase.SERVING else 0.0
+            self.phase = Phase.DRAINING
+            self._accepts_until_at = self.clock() + lag_s
+
+    def fail(self, error: EngineGone) -> None:
+        """The engine has ended: nothing more can be served."""
+        self.phase = Phase.FAILED
+        self._accepts_until_at = self.clock()
+        self.channel.fail(error)
+
+    async def drained(self) -> None:
+        """Wait until the drain's lag has passed and no request is open."""
+        await asyncio.sleep(max(0.0, self._accepts_until_at - self.clock()))
+        await self._idle.wait()
+
+    async def open(self, ask: Ask) -> "Generation":
+        """Hand a request to the engine.
+
+        Raises `Unavailable`, `QueueFull` or `InvalidAsk`. The generation must be closed.
+        """
+        served = self._admit()
+        self._enter()
+        try:
+            prompt = await _tokenise(served.tokenizer, ask.prompt)
+            params = _fit(ask, len(prompt), served)
+            submit = messages.Submit(ask.request_id, prompt, params, ask.priority)
+            return Generation(self, served, submit, stops.StopMatcher(ask.stop))
+        except BaseException:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """A request that was open is no longer."""
+        self._num_open -= 1
+        if self._num_open == 0:
+            self._idle.set()
+
+    def _enter(self) -> None:
+        self._num_open += 1
+        self._idle.clear()
+
+    def _admit(self) -> Served:
+        late = self.phase is Phase.DRAINING and self.clock() >= self._accepts_until_at
+        if self.served is None or late or self.phase is Phase.FAILED:
+            raise Unavailable(f"this node is {self.phase}; try again or ask another one")
+        if self._num_open >= self._max_open:
+            raise QueueFull(f"{self._num_open} requests are running or waiting; try again later")
+        return self.served
+
+
+@dataclass
+class Progress:
+    """What is known so far about a request; moments are of the desk's clock."""
+
+    submitted_at: float
+    first_token_at: float | None = None
+    last_token_at: float = 0.0
+    num_cached_tokens: int = 0
+    token_ids: list[int] = field(default_factory=list)
+    finish_reason: messages.FinishReason | None = None
+
+
+class Generation:
+    """One request in the engine. A context manager: leaving it early aborts the request at once."""
+
+    def __init__(
+        self, desk: FrontDesk, served: Served, submit: messages.Submit, matcher: stops.StopMatcher
+    ) -> None:
+        self.submit = submit
+        self.progress = Progress(desk.clock())
+        self._desk = desk
+        self._detokenizer = served.tokenizer.detokenizer()
+        self._matcher = matcher
+        self._mailbox = desk.channel.submit(submit)
+
+    def __enter__(self) -> "Generation":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._desk.channel.abort(self.submit.request_id)
+        unfinished = "error" if self._desk.phase is Phase.FAILED else messages.FinishReason.ABORT
+        reason = str(self.progress.finish_reason or unfinished)
+        self._desk.metrics.finished(self.submit, self.progress, reason, self._desk.clock())
+        self._desk.leave()
+
+    async def begun(self) -> None:
+        """Wait for the engine's first word on this request; raises as `pieces` does."""
+        _accept(await self._mailbox.arrived())
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        """The answer as it comes. Raises `InvalidAsk` (the engine refuses it) or `EngineGone`."""
+        while True:
+            for answer in await self._mailbox.take():
+                piece = self._read(_accept(answer))
+                yield piece
+                if piece.finish_reason:
+                    return
+
+    def _read(self, answer: messages.Tokens) -> Piece:
+        self._note(answer)
+        text = ""
+        # Token by token, so that what comes after a stop string is neither shown nor counted.
+        for num_taken, token_id in enumerate(answer.token_ids, start=1):
+            text += self._matcher.push(self._detokenizer.push([token_id]))
+            if self._matcher.matched:
+                return self._finish(text, answer.token_ids[:num_taken], messages.FinishReason.STOP)
+        if not answer.finish_reason:
+            self.progress.token_ids += answer.token_ids
+            return Piece(text, answer.token_ids, None)
+        text += self._matcher.push(self._detokenizer.flush())
+        reason = messages.FinishReason.STOP if self._matcher.matched else answer.finish_reason
+        return self._finish(text + self._matcher.flush(), answer.token_ids, reason)
+
+    def _finish(self, text: str, token_ids: list[int], reason: messages.FinishReason) -> Piece:
+        self.progress.token_ids += token_ids
+        self.progress.finish_reason = reason
+        return Piece(text, token_ids, reason)
+
+    def _note(self, answer: messages.Tokens) -> None:
+        now, progress = self._desk.clock(), self.progress
+        if progress.first_token_at is None:
+            progress.first_token_at = now
+            progress.num_cached_tokens = answer.num_cached_tokens
+            self._desk.metrics.first_tokens(now - progress.submitted_at, len(answer.token_ids))
+        elif answer.token_ids:
+            self._desk.metrics.next_tokens(now - progress.last_token_at, len(answer.token_ids))
+        progress.last_token_at = now
+
+
+def _accept(answer: messages.Tokens | messages.Refused) -> messages.Tokens:
+    if isinstance(answer, messages.Refused):
+        raise InvalidAsk(answer.message, "prompt", "invalid_value")
+    return answer
+
+
+async def _tokenise(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
+    match prompt:
+        case str():
+            return await _in_thread_if(len(prompt) > THREAD_CHARS, tokenizer.encode, prompt)
+        case Conversation(turns):
+            num_chars = sum(len(turn["content"]) for turn in turns)
+            try:
+                return await _in_thread_if(num_chars > THREAD_CHARS, tokenizer.encode_chat, turns)
+            except ValueError as error:
+                raise InvalidAsk(str(error), "messages", "invalid_value") from error
+        case _:
+            return prompt
+
+
+async def _in_thread_if(is_long: bool, encode: Callable[[_P], list[int]], prompt: _P) -> list[int]:
+    return await asyncio.to_thread(encode, prompt) if is_long else encode(prompt)
+
+
+def _fit(ask: Ask, num_prompt_tokens: int, served: Served) -> messages.SamplingParams:
+    """The sampling parameters with a `max_tokens` that the model has room for; raises `InvalidAsk`."""
+    param = "prompt"
+    limit = served.loaded.max_model_len
+    if num_prompt_tokens == 0:
+        raise InvalidAsk("the prompt is empty; give at least one token", param, "invalid_value")
+    if num_prompt_tokens >= limit:
+        raise InvalidAsk(
+            f"this model takes {limit} tokens and the prompt alone has {num_prompt_tokens}; shorten it",
+            param,
+            "context_length_exceeded",
+        )
+    room = limit - num_prompt_tokens
+    if ask.max_tokens is not None and ask.max_tokens > room:
+        raise InvalidAsk(
+            f"this model takes {limit} tokens: the prompt has {num_prompt_tokens}, so max_tokens can be "
+            f"at most {room}, not {ask.max_tokens}; shorten the prompt or lower max_tokens",
+            "max_tokens",
+            "context_length_exceeded",
+        )
+    return msgspec.structs.replace(ask.params, max_tokens=ask.max_tokens or room)

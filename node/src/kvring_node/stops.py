@@ -1,0 +1,41 @@
+"""Stop strings, exact across the borders of the pieces in which text arrives."""
+
+from collections.abc import Sequence
+
+
+class StopMatcher:
+    """Passes text through up to the first stop string, which is left out.
+
+    Text that may still turn out to be the beginning of a stop string is held back; never more than the
+    longest stop string less one character.
+    """
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = tuple(stops)
+        self._held = ""
+        self.matched = False
+
+    def push(self, text: str) -> str:
+        """The text now sure to be part of the answer; `matched` says whether a stop string ended it."""
+        if not self._stops:
+            return text
+        text = self._held + text
+        # The stop string that is complete first wins, then the longer one: however the text is cut.
+        matches = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
+        if matches:
+            self.matched, self._held = True, ""
+            return text[: min(matches)[1]]
+        num_held = max(_overlap(text, stop) for stop in self._stops)
+        sure, self._held = text[: len(text) - num_held], text[len(text) - num_held :]
+        return sure
+
+    def flush(self) -> str:
+        """The answer ended otherwise: what was held back belongs to it."""
+        held, self._held = self._held, ""
+        return held
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest proper prefix of `stop` that ends `text`."""
+    longest = min(len(stop) - 1, len(text))
+    return next((size for size in range(longest, 0, -1) if text.endswith(stop[:size])), 0)

@@ -1,0 +1,46 @@
+"""What the routes share."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from kvring_node import service
+from kvring_node.settings import Settings
+from kvring_node.web.errors import ApiError
+
+
+@dataclass(frozen=True)
+class Context:
+    """`wall_clock` is in seconds since the Unix epoch."""
+
+    desk: service.FrontDesk
+    settings: Settings
+    wall_clock: Callable[[], float]
+
+    def check_model(self, name: str | None) -> None:
+        """Raise `ApiError` 404 unless `name` is the served model's, or was left out."""
+        served = self.settings.served_name
+        if name is not None and name != served:
+            raise ApiError(
+                404,
+                f"the model {name!r} does not exist here; this server has {served!r}",
+                param="model",
+                code="model_not_found",
+            )
+
+    def fingerprint(self) -> str:
+        """OpenAI's `system_fingerprint`: changes when the same seed may give another text."""
+        served = self.desk.served
+        return f"kvring-{served.loaded.fingerprint}" if served else ""
+
+
+def request_id(request: Request) -> str:
+    """What the client calls this request, or the name that it was given on arrival."""
+    return str(request.state.request_id)
+
+
+def fresh_id() -> str:
+    """A name that no other request has: clients may repeat theirs."""
+    return uuid.uuid4().hex

@@ -1,0 +1,46 @@
+"""Health, readiness and version."""
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+import kvring_node
+from kvring_node.service import Phase
+from kvring_node.web import bodies, context, describe, schemas
+from kvring_node.web.errors import RETRY_AFTER_S, ApiError
+
+
+def routes(ctx: context.Context) -> APIRouter:
+    """The routes of this file."""
+    router = APIRouter(tags=["operations"])
+    desk = ctx.desk
+
+    def health_now() -> schemas.Health:
+        return schemas.Health(
+            status=desk.phase, ready=desk.phase is Phase.SERVING, model=ctx.settings.served_name
+        )
+
+    @router.get(
+        "/health", summary="Is the process alive?", **describe.route(gives=schemas.Health, errors=(503,))
+    )
+    @router.get(
+        "/v1/health", summary="Is the process alive?", **describe.route(gives=schemas.Health, errors=(503,))
+    )
+    async def health() -> Response:
+        if desk.phase is Phase.FAILED:
+            raise ApiError(503, "the engine has ended; this process is about to exit", code="engine_dead")
+        return bodies.answer(health_now())
+
+    @router.get(
+        "/ready", summary="Are new requests welcome?", **describe.route(gives=schemas.Health, errors=(503,))
+    )
+    async def ready() -> Response:
+        if desk.phase is not Phase.SERVING:
+            retry = {"Retry-After": str(RETRY_AFTER_S)}
+            raise ApiError(503, f"this node is {desk.phase}", code=desk.phase, headers=retry)
+        return bodies.answer(health_now())
+
+    @router.get("/version", summary="Which release is this?", **describe.route(gives=schemas.Version))
+    async def version() -> Response:
+        return bodies.answer(schemas.Version(version=kvring_node.__version__))
+
+    return router
