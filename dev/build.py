@@ -1,0 +1,189 @@
+"""Compiles the local cluster's Go parts, once for all clones.
+
+Each part has a go.mod of its own under dev/gomod, since their dependencies disagree. What is built lies in a
+folder whose name carries a hash of everything it is made from; a folder appears only when it is complete.
+"""
+
+import fcntl
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dev import commands, failure, paths, progress, versions
+
+GOMOD = Path(__file__).resolve().parent / "gomod"
+SHOWN_LINES = 20
+
+
+@dataclass(frozen=True)
+class Part:
+    """One Go module of ours and the programs built from it: pairs of a program's name and its package."""
+
+    name: str
+    programs: tuple[tuple[str, str], ...]
+    stamps: tuple[str, ...] = ()  # variables that the linker sets
+    module: str = ""  # the public one that holds the packages, and its version
+    version: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """Where its go.mod lies."""
+        return GOMOD / self.name
+
+    def flags(self) -> list[str]:
+        """Flags of `go build`."""
+        stamps = " ".join(f"-X {stamp}" for stamp in self.stamps)
+        return ["-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {stamps}".strip()]
+
+
+def _kubernetes() -> Part:
+    names = (
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+        "kubelet",
+        "kube-proxy",
+        "kubectl",
+    )
+    version = f"v{versions.KUBERNETES}"
+    major, minor, _ = versions.KUBERNETES.split(".")
+    base, client = "k8s.io/component-base/version", "k8s.io/client-go/pkg/version"
+    # Without these the API server reports v0.0.0 and clients misbehave.
+    stamps = tuple(
+        f"{package}.{variable}={value}"
+        for package in (base, client)
+        for variable, value in (("gitVersion", version), ("gitMajor", major), ("gitMinor", minor))
+    )
+    return Part(
+        "kubernetes",
+        tuple((name, f"k8s.io/kubernetes/cmd/{name}") for name in names),
+        stamps,
+        "k8s.io/kubernetes",
+        version,
+    )
+
+
+KUBERNETES = _kubernetes()
+ETCD = Part(
+    "etcd",
+    (("etcd", "go.etcd.io/etcd/server/v3"),),
+    module="go.etcd.io/etcd/server/v3",
+    version=f"v{versions.ETCD}",
+)
+COREDNS = Part(
+    "coredns",
+    (("coredns", "github.com/coredns/coredns"),),
+    module="github.com/coredns/coredns",
+    version=f"v{versions.COREDNS}",
+)
+HELM = Part(
+    "helm",
+    (("helm", "helm.sh/helm/v4/cmd/helm"),),
+    stamps=(f"helm.sh/helm/v4/internal/version.version=v{versions.HELM}",),
+    module="helm.sh/helm/v4",
+    version=f"v{versions.HELM}",
+)
+PAUSE = Part("pause", (("pause", "."),))
+PARTS = (PAUSE, ETCD, KUBERNETES, COREDNS, HELM)
+FOR_PEOPLE = ((KUBERNETES, "kubectl"), (HELM, "helm"))
+
+
+@functools.cache
+def key(part: Part) -> str:
+    """Hash of all that the programs are made from: our module's files, packages, flags, the compiler."""
+    made_from = hashlib.sha256(repr((part.programs, part.flags(), go_version())).encode())
+    for file in sorted(part.folder.iterdir()):
+        made_from.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return made_from.hexdigest()[:12]
+
+
+@functools.cache
+def go_version() -> str:
+    """The compiler's version, such as `go1.26.8`."""
+    return commands.run(["go", "env", "GOVERSION"], cwd=GOMOD / PAUSE.name).strip()
+
+
+def program(part: Part, name: str) -> Path:
+    """Where a part's program lies once it is built."""
+    return paths.built(part.name, key(part)) / name
+
+
+def build(part: Part) -> Path:
+    """Builds a part unless it is there already; returns the folder of its programs."""
+    target = paths.built(part.name, key(part))
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with progress.step(f"compile {part.name}") as step, _alone(target.with_suffix(".lock")):
+        if target.is_dir():
+            step.note("another clone just did")
+            return target
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{part.name}-", dir=target.parent))
+        try:
+            _compile(part, unfinished, step)
+            unfinished.chmod(0o755)
+            unfinished.rename(target)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    return target
+
+
+def link_for_people() -> None:
+    """Points the stable links in `bin/` at the programs of this checkout's versions."""
+    paths.binaries().mkdir(parents=True, exist_ok=True)
+    for part, name in FOR_PEOPLE:
+        link, fresh = paths.binaries() / name, paths.binaries() / f".{name}-{os.getpid()}"
+        fresh.symlink_to(program(part, name))
+        fresh.replace(link)
+
+
+def everything() -> None:
+    """Builds all parts and links the tools for people."""
+    for part in PARTS:
+        build(part)
+    link_for_people()
+
+
+def _compile(part: Part, target: Path, step: progress.Step) -> None:
+    env = os.environ | {"CGO_ENABLED": "0"}
+    for program_name, package in part.programs:
+        command = ["go", "build", "-v", *part.flags(), "-o", str(target / program_name), package]
+        _follow(command, part.folder, env, step)
+
+
+def _follow(command: list[str], cwd: Path, env: dict[str, str], step: progress.Step) -> None:
+    """Runs the compiler; notes each package as it names it; shows the end of its output if it fails."""
+    lines: list[str] = []
+    with subprocess.Popen(
+        command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as compiler:
+        assert compiler.stdout is not None
+        for line in compiler.stdout:
+            lines.append(line.rstrip())
+            step.note(f"{len(lines)} packages, {line.strip()}"[:80])
+    step.note("")
+    if compiler.returncode != 0:
+        said = "\n".join(lines[-SHOWN_LINES:])
+        raise failure.Failure(
+            f"`go build {command[-1]}` failed:\n{said}",
+            "it needs a Go module proxy (`go env GOPROXY`), 10 GB of disk, 3 GB of memory; then repeat",
+        )
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Holds the lock file, so that two clones do not compile the same thing beside each other."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+if __name__ == "__main__":
+    everything()

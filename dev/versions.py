@@ -1,0 +1,9 @@
+"""Every version of the local cluster's parts. After an edit, `python -m dev.pin` rewrites go.mod files."""
+
+GO = (1, 26)
+
+KUBERNETES = "1.36.4"
+ETCD = "3.6.5"
+COREDNS = "1.15.0"
+HELM = "4.3.1"
+# containerd, runc, CNI plugins, docker-registry, conntrack and nftables: as the release of Debian has them.
