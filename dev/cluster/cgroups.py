@@ -1,0 +1,74 @@
+"""The cgroups in which a machine's pods live: made before its kubelet, removed after it. Versions 1 and 2."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from dev.cluster import wait
+
+ROOT = Path("/sys/fs/cgroup")
+KUBELET_NEEDS = ("cpu", "cpuset", "memory", "pids")
+EMPTY_S = 10.0
+
+
+def is_version_2(root: Path = ROOT) -> bool:
+    """Whether this host has the one hierarchy of version 2."""
+    return (root / "cgroup.controllers").exists()
+
+
+def missing_controllers(root: Path = ROOT) -> list[str]:
+    """Those that a kubelet needs and this host has not."""
+    if is_version_2(root):
+        offered = (root / "cgroup.controllers").read_text().split()
+        return [name for name in KUBELET_NEEDS if name not in offered]
+    return [name for name in KUBELET_NEEDS if not (root / name).is_dir()]
+
+
+def make(name: str, root: Path = ROOT) -> None:
+    """Makes the cgroup in every hierarchy and fills in what a child needs."""
+    if is_version_2(root):
+        wanted = " ".join(f"+{controller}" for controller in KUBELET_NEEDS)
+        (root / "cgroup.subtree_control").write_text(wanted)
+        (root / name).mkdir(exist_ok=True)
+        return
+    for hierarchy in _hierarchies(root):
+        (hierarchy / name).mkdir(exist_ok=True)
+    for setting in ("cpuset.cpus", "cpuset.mems"):  # an empty cpuset takes no process
+        (root / "cpuset" / name / setting).write_text((root / "cpuset" / setting).read_text())
+
+
+def remove(name: str, root: Path = ROOT) -> None:
+    """Kills what still runs in the cgroup and removes it."""
+    tops = [hierarchy / name for hierarchy in _hierarchies(root) if (hierarchy / name).is_dir()]
+    _kill_all(tops)
+    for top in tops:
+        for folder, _, _ in os.walk(top, topdown=False):
+            Path(folder).rmdir()
+
+
+def _kill_all(tops: list[Path]) -> None:
+    """Whatever is in these cgroups is ours: kubelets put it there. Repeats, since it may be forking."""
+
+    def none_left() -> bool:
+        left = {pid for top in tops for pid in _pids(top)}
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue  # it ended by itself
+        return not left
+
+    wait.until(none_left, f"processes in {tops} gone", EMPTY_S)
+
+
+def _pids(top: Path) -> Iterator[int]:
+    for folder, _, _ in os.walk(top):
+        pids = (int(pid) for pid in (Path(folder) / "cgroup.procs").read_text().split())
+        yield from (pid for pid in pids if pid > 0)  # 0 stands for a process of another pid namespace
+
+
+def _hierarchies(root: Path) -> list[Path]:
+    if is_version_2(root):
+        return [root]
+    return [path for path in root.iterdir() if (path / "cgroup.procs").exists() and not path.is_symlink()]

@@ -1,0 +1,105 @@
+"""What a machine's containerd holds and leaves: the pause image, containers of an earlier life, shims."""
+
+import hashlib
+import io
+import json
+import os
+import signal
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from dev import build, commands
+from dev.cluster import machine_parts, wait
+from dev.cluster.layout import Machine
+
+NAMESPACE = "k8s.io"
+SHIM = "containerd-shim-runc-v2"
+GONE_S = 10.0
+
+
+def give_pause_image(machine: Machine) -> None:
+    """Imports the image of the container that holds a pod's namespaces, unless containerd has it."""
+    if machine_parts.PAUSE_IMAGE in _ctr(machine, "images", "list", "--quiet").split():
+        return
+    archive = machine.folder / "pause.tar"
+    archive.write_bytes(
+        pause_archive(build.program(build.PAUSE, "pause").read_bytes(), machine_parts.PAUSE_IMAGE)
+    )
+    _ctr(machine, "images", "import", str(archive))
+    archive.unlink()
+
+
+def pause_archive(program: bytes, reference: str) -> bytes:
+    """A docker-archive of one layer that holds one program, which it runs."""
+    layer = _tar({"pause": program})
+    diff = hashlib.sha256(layer).hexdigest()
+    config = json.dumps(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {"Entrypoint": ["/pause"], "User": "65535:65535"},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff}"]},
+        }
+    ).encode()
+    config_name = f"{hashlib.sha256(config).hexdigest()}.json"
+    manifest = [{"Config": config_name, "RepoTags": [reference], "Layers": [f"{diff}/layer.tar"]}]
+    return _tar(
+        {"manifest.json": json.dumps(manifest).encode(), config_name: config, f"{diff}/layer.tar": layer}
+    )
+
+
+def forget(machine: Machine) -> bool:
+    """Removes all containers that containerd knows, running or not; whether there were any."""
+    tasks = _ctr(machine, "tasks", "list", "--quiet").split()
+    for task in tasks:
+        commands.succeeds([*_prefix(machine), "tasks", "delete", "--force", task])
+    containers = _ctr(machine, "containers", "list", "--quiet").split()
+    if containers:
+        commands.succeeds([*_prefix(machine), "containers", "delete", *containers])
+    return bool(containers)
+
+
+def end_shims(machine: Machine) -> None:
+    """Kills the shims that were started for this machine's containerd; they outlive it on purpose."""
+
+    def none_left() -> bool:
+        left = list(_shims(machine))
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue  # it ended by itself
+        return not left
+
+    wait.until(none_left, f"container shims of {machine.name} gone", GONE_S)
+
+
+def _shims(machine: Machine) -> Iterator[int]:
+    """Shims carry the socket of their containerd in their command line."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            executable = (process / "exe").readlink().name
+        except OSError:
+            continue  # it ended, or is a thread of the kernel
+        if executable == SHIM and str(machine.containerd_socket) in words:
+            yield int(process.name)
+
+
+def _ctr(machine: Machine, *words: str) -> str:
+    return commands.run([*_prefix(machine), *words])
+
+
+def _prefix(machine: Machine) -> tuple[str, ...]:
+    return ("ctr", "--address", str(machine.containerd_socket), "--namespace", NAMESPACE)
+
+
+def _tar(files: dict[str, bytes]) -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), 0o755
+            tar.addfile(member, io.BytesIO(content))
+    return archive.getvalue()

@@ -1,0 +1,51 @@
+"""kubectl as the cluster's administrator."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from dev import build, commands, paths
+
+
+def run(*words: str, stdin: str | None = None, timeout_s: float = 60) -> str:
+    """Runs kubectl and returns what it printed."""
+    return commands.run(
+        [str(build.program(build.KUBERNETES, "kubectl")), *_as_admin(), *words],
+        stdin=stdin,
+        timeout_s=timeout_s,
+    )
+
+
+def succeeds(*words: str) -> bool:
+    """Whether kubectl, run for its exit status alone, ends well."""
+    return commands.succeeds([str(build.program(build.KUBERNETES, "kubectl")), *_as_admin(), *words])
+
+
+def get(*words: str) -> Any:
+    """What `kubectl get` answers, as JSON."""
+    return json.loads(run("get", *words, "--output=json"))
+
+
+def apply(objects: Sequence[dict[str, Any]]) -> None:
+    """Server-side apply of all objects in one call."""
+    listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+    run(
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--field-manager=kvring-local",
+        "--filename=-",
+        stdin=json.dumps(listed),
+    )
+
+
+def is_ready(node: str) -> bool:
+    """Whether the machine of this name is Ready."""
+    if not succeeds("get", "node", node):
+        return False
+    conditions = get("node", node)["status"].get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def _as_admin() -> tuple[str, ...]:
+    return (f"--kubeconfig={paths.kubeconfig()}", "--request-timeout=20s")
