@@ -1,6 +1,7 @@
 """`spec` of an InferenceCluster, from JSON to frozen values: every default, bound and rule between fields."""
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any, TypeVar
 
 from kvring_contract import quantities, reader
@@ -15,10 +16,6 @@ _REVISION = reader.text(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}", "a branch, tag or 
 _SERVED_NAME = reader.text(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}", "a model name such as qwen3-0.6b")
 _SECRET_NAME = reader.text(rf"(?=.{{1,253}}$){_NAME}", "the name of a Secret")
 _THRESHOLD = reader.text(r"0(\.[0-9]{1,4})?|1(\.0{1,4})?", 'a decimal from "0" to "1" in quotes')
-_RESOURCE_QUANTITY = reader.text(
-    r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?",
-    "a quantity such as 500m or 4Gi",
-)
 _PAGE_TOKENS = (8, 16, 32, 64, 128, 256)
 _TENSOR = (1, 2, 4, 8)
 
@@ -65,11 +62,18 @@ def _parallelism(at: Reader) -> specs.Parallelism:
 
 
 def _resources(at: Reader) -> specs.Resources:
-    return specs.Resources(requests=_amounts(at.child("requests")), limits=_amounts(at.child("limits")))
+    resources = specs.Resources(requests=_amounts(at.child("requests")), limits=_amounts(at.child("limits")))
+    for name in resources.requests.keys() & resources.limits.keys():
+        if _amount(resources.requests[name]) > _amount(resources.limits[name]):
+            raise ParseError(at.path, f"a request must not exceed the limit of the same name ({name})")
+    return resources
 
 
 def _amounts(at: Reader) -> Mapping[str, str]:
-    return {name: at.require(name, lambda value: _RESOURCE_QUANTITY(_unquoted(value))) for name in at.value}
+    given = [name for name, value in at.value.items() if value is not None]
+    for name in given:
+        at.require(name, _amount)
+    return {name: str(at.value[name]) for name in given}
 
 
 def _cache(at: Reader) -> specs.Cache:
@@ -153,6 +157,10 @@ def _optional(at: Reader, name: str, parse: reader.Parse[T]) -> T | None:
 
 def _uri(value: Any) -> ModelUri:
     return ModelUri.parse(_string(value))
+
+
+def _amount(value: Any) -> Fraction:
+    return quantities.parse_amount(_unquoted(value))
 
 
 def _bytes(value: Any) -> int:
