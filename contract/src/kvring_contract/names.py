@@ -17,6 +17,7 @@ LABEL_RANK = f"{GROUP}/rank"
 LABEL_RING = f"{GROUP}/ring"
 LABEL_TEMPLATE_HASH = f"{GROUP}/template-hash"
 ANNOTATION_TEMPLATE_HASH_VERSION = f"{GROUP}/template-hash-version"
+ANNOTATION_DRAINING_SINCE = f"{GROUP}/draining-since"
 READINESS_GATE = f"{GROUP}/ring-member"
 
 NODE_PORT = 8000
@@ -28,7 +29,7 @@ TERMINATION_LOG = "/dev/termination-log"
 
 
 class RingLabel(StrEnum):
-    """Values of the label `kvring.dev/ring` on a pod; the eviction lock selects SERVING and JOINING ones."""
+    """Values of the label `kvring.dev/ring` on a pod; the eviction lock selects SERVING, which a pod is from its birth."""
 
     SERVING = "serving"
     DRAINING = "draining"

@@ -90,7 +90,7 @@ def render(status: Status) -> dict[str, Any]:
         },
         "cache": _cache(status.cache),
         "members": [_member(member) for member in status.members],
-        "conditions": [_condition(condition) for condition in status.conditions],
+        "conditions": [render_condition(condition) for condition in status.conditions],
     }
 
 
@@ -147,7 +147,8 @@ def _member(member: Member) -> dict[str, Any]:
     }
 
 
-def _condition(condition: Condition) -> dict[str, Any]:
+def render_condition(condition: Condition) -> dict[str, Any]:
+    """JSON of one condition."""
     return {
         "type": condition.type,
         "status": condition.status,

@@ -1,0 +1,102 @@
+"""`python -m kvring_operator`: run the operator, or print a plan.
+
+`run` (the default) is configured by the environment, see `settings.py`; `plan -f FILE` needs no cluster.
+"""
+
+import asyncio
+import logging
+import random  # jitter of retries; the one place that holds real randomness
+import signal
+import sys
+
+import kopf
+
+from kvring_operator import handlers, health, login, plan_cli, settings
+from kvring_operator.assembly import Operator, until_stopped
+from kvring_operator.clock import Clock, SystemClock
+from kvring_operator.kube import ApiError, Kube, NotFound
+from kvring_operator.leader import Elector, LostLease
+from kvring_operator.nodes import Nodes
+from kvring_operator.resources import CLUSTERS
+
+CRD_POLL_S = 1.0
+_log = logging.getLogger("kvring_operator")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The console script."""
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["plan"]:
+        return plan_cli.main(words[1:])
+    if words not in ([], ["run"]):
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        chosen = settings.read()
+        found = login.find(SystemClock())
+    except (settings.BadSettings, login.NoCluster) as error:
+        print(f"kvring-operator: {error}", file=sys.stderr)
+        return 2
+    logging.basicConfig(
+        level=chosen.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # it tells each event that it forwards
+    return asyncio.run(run(chosen, found, SystemClock()))
+
+
+async def run(chosen: settings.Settings, found: login.Login, clock: Clock) -> int:
+    """Take part in the election, lead when it is our turn, until a signal; 1 when the Lease was lost."""
+    kube, nodes = Kube(found), Nodes(clock)
+    elector = Elector(kube, clock, chosen.namespace, chosen.identity)
+    runners = await health.serve(chosen.metrics_port, chosen.health_port, lambda: "")
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    async def lead() -> None:
+        operator = Operator(chosen, kube, nodes, clock, lambda: elector.fencing, random.random)
+        async with asyncio.TaskGroup() as group:
+            beside = [group.create_task(elector.renew()), group.create_task(operator.run())]
+            await _crd(kube, clock)
+            await kopf.operator(
+                registry=handlers.registry(found, operator.queue.add),
+                settings=handlers.settings(),
+                clusterwide=not chosen.watch_namespaces,
+                namespaces=chosen.watch_namespaces,
+                stop_flag=stop,
+            )
+            for task in beside:
+                task.cancel()
+
+    code = 0
+    try:
+        await until_stopped(stop, elector.lead(lead))
+    except* LostLease as lost:
+        _log.error("%s; ending, so that a fresh process can take part again", lost.exceptions[0])
+        code = 1
+    finally:
+        for runner in runners:
+            await runner.cleanup()
+        await nodes.close()
+        await kube.close()
+    return code
+
+
+async def _crd(kube: Kube, clock: Clock) -> None:
+    """Wait for our own kind: kopf looks for it once, and the chart may have made it a moment ago."""
+    while True:
+        try:
+            await kube.list_page(CLUSTERS, "", "", 1, "")
+        except NotFound:
+            _log.warning("the CustomResourceDefinition of InferenceCluster is not there yet")
+        except ApiError as error:
+            if error.code == 403:
+                return
+            _log.warning("InferenceClusters: %s", error)
+        else:
+            return
+        await clock.sleep(CRD_POLL_S)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,265 @@
+"""Carries out one action.
+
+"Already so" is success; a refusal that only people can lift is an answer, not an error.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kvring_contract import names
+from kvring_contract.names import RingLabel
+from kvring_operator import actions, children, metrics
+from kvring_operator.caches import Caches
+from kvring_operator.events import Note, Reason
+from kvring_operator.kube import ApiError, Conflict, Kube, NotFound
+from kvring_operator.nodes import NoAnswer, Nodes
+from kvring_operator.resources import CHILDREN, CLUSTERS, CONFIG_MAPS, PODS, SECRETS
+from kvring_operator.world import Pod, Refusal, World
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a plan. `retry` asks for another look soon: something was not as it had been seen."""
+
+    refusals: tuple[Refusal, ...]
+    notes: tuple[Note, ...]
+    retry: bool
+
+
+class Hands:
+    """Carries out plans for one resource after the other."""
+
+    def __init__(self, kube: Kube, nodes: Nodes, caches: Caches, fencing: Callable[[], int]) -> None:
+        """`fencing` tells the epoch of this leader."""
+        self._kube = kube
+        self._nodes = nodes
+        self._caches = caches
+        self._fencing = fencing
+
+    async def carry_out(self, world: World, plan: tuple[actions.Action, ...], internal_key: bytes) -> Outcome:
+        """All actions in order.
+
+        Raises `ApiError` when the API server is in trouble (the rest is left undone).
+        """
+        refusals: list[Refusal] = []
+        notes: list[Note] = []
+        retry = False
+        told = [action for action in plan if isinstance(action, actions.PushRing | actions.AskDrain)]
+        for action in plan:
+            if action in told:
+                continue
+            try:
+                await self._do(world, action)
+                notes += _note(action)
+            except Conflict as error:
+                retry = True
+                _log.info("%s: %s: %s", world.metadata.key, _name(action), error)
+            except ApiError as error:
+                metrics.ACTIONS.labels(_name(action), "failed").inc()
+                if error.transient or error.code == 401:
+                    raise
+                refusals.append(_refusal(action, error))
+                if isinstance(action, actions.PublishRing):
+                    told = []
+        answered = await asyncio.gather(*(self._tell(world, action, internal_key) for action in told))
+        return Outcome(tuple(refusals), tuple(notes), retry or any(answered))
+
+    async def _do(self, world: World, action: actions.Action) -> None:
+        _log.info("%s: %s: %s", world.metadata.key, _name(action), action.reason)
+        doer: Callable[[World, Any], Awaitable[None]] = self._DOERS[type(action)].__get__(self)
+        try:
+            await doer(world, action)
+        except NotFound as error:
+            if isinstance(
+                action, actions.CreatePod | actions.ApplyChild | actions.PublishRing | actions.MakeKey
+            ):
+                raise  # the namespace is gone
+            _log.info("%s: %s: gone already: %s", world.metadata.key, _name(action), error)
+        metrics.ACTIONS.labels(_name(action), "done").inc()
+
+    async def _tell(
+        self, world: World, action: actions.PushRing | actions.AskDrain, internal_key: bytes
+    ) -> bool:
+        """Speak to a node; whether it answered. It is asked again at the next look anyway."""
+        if not internal_key:
+            return False
+        address, fencing = action.pod.address, self._fencing()
+        _log.info("%s: %s %s: %s", world.metadata.key, _name(action), action.pod.name, action.reason)
+        try:
+            if isinstance(action, actions.PushRing):
+                answer = await self._nodes.push(address, internal_key, fencing, action.ring)
+            else:
+                answer = await self._nodes.drain(address, internal_key, fencing)
+        except NoAnswer as error:
+            _log.info("%s: %s", world.metadata.key, error)
+            metrics.ACTIONS.labels(_name(action), "failed").inc()
+            return False
+        if answer.fencing > fencing:
+            _log.warning(
+                "%s follows a newer leader (%d, we are %d)", action.pod.name, answer.fencing, fencing
+            )
+        metrics.ACTIONS.labels(_name(action), "done").inc()
+        return True
+
+    async def _add_finalizer(self, world: World, action: actions.AddFinalizer) -> None:
+        await self._finalizers(world, (*world.metadata.finalizers, names.FINALIZER))
+
+    async def _remove_finalizer(self, world: World, action: actions.RemoveFinalizer) -> None:
+        await self._finalizers(
+            world, tuple(name for name in world.metadata.finalizers if name != names.FINALIZER)
+        )
+
+    async def _finalizers(self, world: World, finalizers: tuple[str, ...]) -> None:
+        meta = world.metadata
+        change = {"metadata": {"resourceVersion": meta.resource_version, "finalizers": list(finalizers)}}
+        await self._kube.patch(CLUSTERS, meta.key.namespace, meta.key.name, change)
+
+    async def _make_key(self, world: World, action: actions.MakeKey) -> None:
+        """Create first: a Secret that is there already, but holds no key, gets one by patch."""
+        key, manifest = (
+            world.metadata.key,
+            children.secret(world.metadata.key, world.metadata.uid, secrets.token_hex(32)),
+        )
+        try:
+            await self._kube.create(SECRETS, manifest)
+        except Conflict:
+            content = {"stringData": manifest["stringData"]}
+            await self._kube.patch(SECRETS, key.namespace, manifest["metadata"]["name"], content)
+
+    async def _apply_child(self, world: World, action: actions.ApplyChild) -> None:
+        resource = CHILDREN[action.manifest["kind"]]
+        self._caches.wrote(resource, await self._kube.apply(resource, action.manifest))
+
+    async def _publish_ring(self, world: World, action: actions.PublishRing) -> None:
+        manifest = children.ring_map(world.metadata.key, world.metadata.uid, action.ring)
+        self._caches.wrote(CONFIG_MAPS, await self._kube.apply(CONFIG_MAPS, manifest))
+
+    async def _create_pod(self, world: World, action: actions.CreatePod) -> None:
+        """A name that is taken by a pod of ours means that its labels were taken away: give them back."""
+        meta = action.manifest["metadata"]
+        try:
+            self._caches.wrote(PODS, await self._kube.create(PODS, action.manifest))
+        except Conflict as error:
+            found = await self._kube.get(PODS, meta["namespace"], meta["name"])
+            owners = {owner["uid"] for owner in found["metadata"].get("ownerReferences") or ()}
+            if world.metadata.uid not in owners:
+                raise ApiError(
+                    403, Reason.NAME_TAKEN, f"pod {meta['name']} belongs to somebody else"
+                ) from error
+            labels = {
+                name: value for name, value in meta["labels"].items() if name != names.LABEL_TEMPLATE_HASH
+            }
+            found = await self._kube.patch(
+                PODS, meta["namespace"], meta["name"], {"metadata": {"labels": labels}}
+            )
+            self._caches.wrote(PODS, found)
+
+    async def _relabel(self, world: World, action: actions.Relabel) -> None:
+        await self._patch(
+            world, action.pod, {"metadata": {"uid": action.pod.uid, "labels": dict(action.labels)}}
+        )
+
+    async def _begin_drain(self, world: World, action: actions.BeginDrain) -> None:
+        change = {
+            "uid": action.pod.uid,
+            "labels": {names.LABEL_RING: RingLabel.DRAINING},
+            "annotations": {names.ANNOTATION_DRAINING_SINCE: action.since},
+        }
+        await self._patch(world, action.pod, {"metadata": change})
+
+    async def _finish_drain(self, world: World, action: actions.FinishDrain) -> None:
+        change = {"uid": action.pod.uid, "labels": {names.LABEL_RING: RingLabel.DRAINED}}
+        await self._patch(world, action.pod, {"metadata": change})
+
+    async def _set_gate(self, world: World, action: actions.SetGate) -> None:
+        """Server-side apply of one condition: the kubelet's own conditions are not touched."""
+        condition = {
+            "type": names.READINESS_GATE,
+            "status": "True" if action.value else "False",
+            "reason": "OnRing" if action.value else "NotOnRing",
+            "message": action.reason,
+        }
+        key = world.metadata.key
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": action.pod.name, "namespace": key.namespace, "uid": action.pod.uid},
+            "status": {"conditions": [condition]},
+        }
+        self._caches.wrote(PODS, await self._kube.apply(PODS, manifest, "status"))
+
+    async def _delete_pod(self, world: World, action: actions.DeletePod) -> None:
+        preconditions = {"uid": action.pod.uid, "resourceVersion": action.pod.resource_version}
+        grace = 0 if action.force else None
+        answer = await self._kube.delete(
+            PODS, world.metadata.key.namespace, action.pod.name, preconditions, grace
+        )
+        if answer.get("kind") == "Pod" and not action.force:
+            self._caches.wrote(PODS, answer)
+
+    async def _patch(self, world: World, pod: Pod, change: Mapping[str, Any]) -> None:
+        self._caches.wrote(PODS, await self._kube.patch(PODS, world.metadata.key.namespace, pod.name, change))
+
+    _DOERS: Mapping[type, Any] = {
+        actions.AddFinalizer: _add_finalizer,
+        actions.RemoveFinalizer: _remove_finalizer,
+        actions.MakeKey: _make_key,
+        actions.ApplyChild: _apply_child,
+        actions.PublishRing: _publish_ring,
+        actions.CreatePod: _create_pod,
+        actions.Relabel: _relabel,
+        actions.SetGate: _set_gate,
+        actions.BeginDrain: _begin_drain,
+        actions.FinishDrain: _finish_drain,
+        actions.DeletePod: _delete_pod,
+    }
+
+
+def _name(action: actions.Action) -> str:
+    return type(action).__name__
+
+
+def _refusal(action: actions.Action, error: ApiError) -> Refusal:
+    """What a person can do about a request that the API server will never accept as it is."""
+    text = error.message
+    if "exceeded quota" in text:
+        return Refusal(
+            Reason.QUOTA_EXCEEDED, f"{text}. Raise the quota, or lower spec.replicas or spec.resources."
+        )
+    if "violates PodSecurity" in text:
+        return Refusal(
+            Reason.POD_SECURITY_REFUSED, f"{text}. Correct spec.template or the namespace's labels."
+        )
+    if "being terminated" in text:
+        return Refusal(Reason.NAMESPACE_TERMINATING, f"{text}. Nothing is made in a namespace that is going.")
+    if error.reason == Reason.NAME_TAKEN:
+        return Refusal(Reason.NAME_TAKEN, f"{text}. Remove or rename it.")
+    return Refusal(
+        Reason.REFUSED, f"{_name(action)}: {text}. Correct what it names; it is tried again by itself."
+    )
+
+
+def _note(action: actions.Action) -> list[Note]:
+    match action:
+        case actions.CreatePod(manifest, reason):
+            return [Note(Reason.MEMBER_CREATED, f"{manifest['metadata']['name']}: {reason}")]
+        case actions.BeginDrain(pod, _, reason):
+            return [Note(Reason.MEMBER_LEAVING, f"{pod.name}: {reason}")]
+        case actions.FinishDrain(pod, reason) if "drain.timeout" in reason:
+            return [Note(Reason.DRAIN_TIMED_OUT, f"{pod.name}: {reason}", warning=True)]
+        case actions.DeletePod(pod, _, reason):
+            return [Note(Reason.MEMBER_LEFT, f"{pod.name}: {reason}")]
+        case actions.PublishRing(_, reason):
+            return [Note(Reason.RING_TURNED, reason)]
+        case actions.ApplyChild(manifest, reason) if reason == "somebody changed it":
+            return [Note(Reason.CHILD_HEALED, f"{manifest['kind']} {manifest['metadata']['name']}: {reason}")]
+        case actions.Relabel(pod, _, reason):
+            return [Note(Reason.LABELS_HEALED, f"{pod.name}: {reason}")]
+        case _:
+            return []

@@ -1,0 +1,99 @@
+"""Reads caches, the pool's Secret and its nodes' reports into a frozen World."""
+
+import asyncio
+import base64
+import binascii
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kvring_contract import names
+from kvring_contract.api import Key, Metadata
+from kvring_contract.ring import Ring
+from kvring_contract.wire import NodeReport
+from kvring_operator import children, pod, views
+from kvring_operator.caches import Caches
+from kvring_operator.kube import Kube, NotFound
+from kvring_operator.nodes import NoAnswer, Nodes
+from kvring_operator.resources import PODS, SECRETS
+from kvring_operator.world import Pod, World
+
+
+class Observer:
+    """Looks at one resource's part of the world."""
+
+    def __init__(self, kube: Kube, nodes: Nodes, caches: Caches) -> None:
+        """Caches must have synced before `look` is called."""
+        self._kube = kube
+        self._nodes = nodes
+        self._caches = caches
+
+    async def look(self, body: Mapping[str, Any]) -> tuple[World, bytes]:
+        """The world around a resource as it is now, and the pool's key (empty without one)."""
+        metadata = Metadata.parse(body)
+        key = metadata.key
+        found = [pod for pod in self._caches.pods.of(key) if pod.slot >= 0]
+        own = [pod for pod in found if pod.owner_uid == metadata.uid]
+        kept = self._caches.children_of(key)
+        ring_map = kept.get(("ConfigMap", children.ring_name(key)))
+        ring = children.ring_of(ring_map) if ring_map else None
+        internal_key = await self._internal_key(key)
+        own += await self._strays(metadata, own, ring)
+        world = World(
+            metadata=metadata,
+            pods=tuple(sorted(own, key=lambda pod: (pod.slot, pod.incarnation))),
+            taken=frozenset(pod.name for pod in found if pod.owner_uid != metadata.uid),
+            machines=self._caches.machines,
+            children=kept,
+            key_present=bool(internal_key),
+            ring=ring,
+            status=body.get("status") or {},
+        )
+        reports = await self._reports(world, internal_key) if internal_key else {}
+        return dataclasses.replace(world, reports=reports), internal_key
+
+    async def _internal_key(self, key: Key) -> bytes:
+        """Read each time and never watched: the operator may see no Secret that it does not name."""
+        try:
+            secret = await self._kube.get(SECRETS, key.namespace, pod.secret_name(key))
+            return base64.b64decode(
+                (secret.get("data") or {}).get(names.INTERNAL_KEY_FILE, ""), validate=True
+            ).strip()
+        except (NotFound, binascii.Error):
+            return b""
+
+    async def _strays(self, metadata: Metadata, own: Iterable[Pod], ring: Ring | None) -> list[Pod]:
+        """Pods that the ring names and the cache lost: gone, or alive without the label that we watch by."""
+        held = {pod.name for pod in own}
+        missing = [member.pod for member in ring.members if member.pod not in held] if ring else []
+        found = await asyncio.gather(*(self._stray(metadata, name) for name in missing))
+        return [pod for pod in found if pod is not None]
+
+    async def _stray(self, metadata: Metadata, name: str) -> Pod | None:
+        try:
+            stray = views.pod(await self._kube.get(PODS, metadata.key.namespace, name))
+        except NotFound:
+            return None
+        return stray if stray.owner_uid == metadata.uid else None
+
+    async def _reports(self, world: World, internal_key: bytes) -> dict[str, NodeReport]:
+        asked = [
+            pod
+            for pod in world.pods
+            if pod.address
+            and pod.container.running
+            and not world.machine_gone(pod)
+            and not world.machine_away(pod)
+        ]
+        answers = await asyncio.gather(*(self._report(pod, internal_key) for pod in asked))
+        return {pod.name: answer for pod, answer in zip(asked, answers, strict=True) if answer is not None}
+
+    async def _report(self, pod: Pod, internal_key: bytes) -> NodeReport | None:
+        """None is an answer, too.
+
+        A node that loads, hangs or is cut off is judged by what the kubelet says of it.
+        """
+        try:
+            return await self._nodes.report(pod.address, internal_key)
+        except NoAnswer:
+            return None

@@ -1,0 +1,154 @@
+"""From the API server's JSON to frozen views; what nobody decides by is left out, so that it is no change."""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from kvring_contract import names
+from kvring_contract.api import Key
+from kvring_operator import moments, world
+
+LABELS = {
+    "cluster": names.LABEL_CLUSTER,
+    "slot": names.LABEL_SLOT,
+    "incarnation": names.LABEL_INCARNATION,
+    "rank": names.LABEL_RANK,
+    "ring": names.LABEL_RING,
+    "template-hash": names.LABEL_TEMPLATE_HASH,
+}
+"""Our labels by their short names."""
+
+CONTAINER = "node"
+_LEAVING_TAINTS = {
+    "ToBeDeletedByClusterAutoscaler": "the cluster autoscaler removes it",
+    "karpenter.sh/disrupted": "Karpenter removes it",
+    "karpenter.sh/disruption": "Karpenter removes it",
+    "node.kubernetes.io/out-of-service": "it was declared out of service",
+    "aws-node-termination-handler/spot-itn": "its spot capacity ends",
+    "cloud.google.com/impending-node-termination": "its provider ends it",
+}
+_OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+_ZONE = "topology.kubernetes.io/zone"
+_BARE_EXITS = ("Error", "Completed")
+
+
+def pod(body: Mapping[str, Any]) -> world.Pod:
+    """View of one pod that an InferenceCluster owns, or that carries our labels."""
+    meta, spec, status = body["metadata"], body.get("spec", {}), body.get("status", {})
+    labels, notes = meta.get("labels") or {}, meta.get("annotations") or {}
+    owner = _owner(meta)
+    slot, incarnation = identity(meta["name"])
+    conditions = {entry["type"]: entry for entry in status.get("conditions") or ()}
+    since = notes.get(names.ANNOTATION_DRAINING_SINCE)
+    return world.Pod(
+        name=meta["name"],
+        uid=meta["uid"],
+        owner=Key(meta["namespace"], owner.get("name") or labels.get(names.LABEL_CLUSTER, "")),
+        owner_uid=owner.get("uid", ""),
+        slot=slot,
+        incarnation=incarnation,
+        labels={short: sys.intern(labels[name]) for short, name in LABELS.items() if name in labels},
+        template_hash=sys.intern(labels.get(names.LABEL_TEMPLATE_HASH, "")),
+        hash_version=sys.intern(notes.get(names.ANNOTATION_TEMPLATE_HASH_VERSION, "")),
+        machine=sys.intern(spec.get("nodeName", "")),
+        address=status.get("podIP", ""),
+        created_at=moments.parse(meta["creationTimestamp"]),
+        draining_since=moments.parse(since) if since else None,
+        deleting="deletionTimestamp" in meta,
+        phase=world.Phase(status.get("phase", "Pending")),
+        reason=status.get("reason", ""),
+        message=status.get("message", ""),
+        container=_container(status),
+        gate=_is_true(conditions.get(names.READINESS_GATE)),
+        ready=_is_true(conditions.get("Ready")),
+        unschedulable=_unschedulable(conditions.get("PodScheduled", {})),
+        resource_version=meta["resourceVersion"],
+    )
+
+
+def identity(name: str) -> tuple[int, int]:
+    """Slot and incarnation in a pod's name; (-1, -1) for a name that is none of ours."""
+    parts = name.rsplit("-", 2)
+    if len(parts) == 3 and all(part.isascii() and part.isdigit() for part in parts[1:]):
+        return int(parts[1]), int(parts[2])
+    return -1, -1
+
+
+def machine(body: Mapping[str, Any]) -> world.Machine:
+    """View of one Kubernetes node."""
+    meta, spec = body["metadata"], body.get("spec", {})
+    conditions = {entry["type"]: entry for entry in body.get("status", {}).get("conditions") or ()}
+    taints = {taint["key"] for taint in spec.get("taints") or ()}
+    reasons = [reason for key, reason in _LEAVING_TAINTS.items() if key in taints]
+    if spec.get("unschedulable"):
+        reasons.append("it is cordoned")
+    return world.Machine(
+        name=meta["name"],
+        ready=_is_true(conditions.get("Ready")),
+        leaving=reasons[0] if reasons else "",
+        out_of_service=_OUT_OF_SERVICE in taints,
+        zone=(meta.get("labels") or {}).get(_ZONE, ""),
+        resource_version=meta["resourceVersion"],
+    )
+
+
+def child(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A Service, ConfigMap or PodDisruptionBudget: what we wrote, without the API server's bookkeeping."""
+    meta = {
+        key: value
+        for key, value in body["metadata"].items()
+        if key not in ("managedFields", "resourceVersion")
+    }
+    return {**{key: value for key, value in body.items() if key != "status"}, "metadata": meta}
+
+
+def _owner(meta: Mapping[str, Any]) -> Mapping[str, Any]:
+    owners = [entry for entry in meta.get("ownerReferences") or () if entry["kind"] == names.KIND]
+    return owners[0] if owners else {}
+
+
+def _container(status: Mapping[str, Any]) -> world.Container:
+    for entry in status.get("containerStatuses") or ():
+        if entry["name"] == CONTAINER:
+            return _container_of(entry)
+    return world.Container()
+
+
+def _container_of(entry: Mapping[str, Any]) -> world.Container:
+    state, last = entry.get("state") or {}, entry.get("lastState") or {}
+    waiting = state.get("waiting") or {}
+    ended = state.get("terminated") or last.get("terminated")
+    return world.Container(
+        running="running" in state,
+        ready=bool(entry.get("ready")),
+        restarts=entry.get("restartCount", 0),
+        waiting=waiting.get("reason", ""),
+        waiting_message=waiting.get("message", ""),
+        last_exit=_exit(ended) if ended else None,
+    )
+
+
+def _exit(ended: Mapping[str, Any]) -> world.Exit:
+    """The kubelet's reason (OOMKilled) wins.
+
+    `Error` says nothing, so there the container's own last word counts.
+    """
+    reason, text = ended.get("reason", ""), ended.get("message", "")
+    try:
+        word = json.loads(text)
+        own, message = str(word["reason"]), str(word["message"])
+    except (ValueError, TypeError, KeyError):
+        own, message = "", text
+    return world.Exit(
+        ended.get("exitCode", 0), own if own and reason in _BARE_EXITS else reason, message.strip()
+    )
+
+
+def _unschedulable(scheduled: Mapping[str, Any]) -> str:
+    refused = scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable"
+    return scheduled.get("message", "") if refused else ""
+
+
+def _is_true(condition: Mapping[str, Any] | None) -> bool:
+    return condition is not None and condition.get("status") == "True"

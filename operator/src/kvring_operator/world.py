@@ -1,0 +1,163 @@
+"""What is, as frozen values.
+
+The pods, machines, children and node reports of one InferenceCluster at one moment.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from kvring_contract.api import Key, Metadata
+from kvring_contract.names import RingLabel
+from kvring_contract.ring import Ring
+from kvring_contract.wire import NodeReport
+
+
+class Phase(StrEnum):
+    """A pod's phase, as the kubelet tells it."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How the container ended the last time; `reason` and `message` are its last words where it left some."""
+
+    code: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """The container `node` of a pod.
+
+    `waiting` is the kubelet's reason (ImagePullBackOff), empty when it runs.
+    """
+
+    running: bool = False
+    ready: bool = False
+    restarts: int = 0
+    waiting: str = ""
+    waiting_message: str = ""
+    last_exit: Exit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One pod of a member. Slot and incarnation are read from its name, which nobody can change.
+
+    `labels` are ours only. `draining_since` and `created_at` are seconds since the Unix epoch.
+    """
+
+    name: str
+    uid: str
+    owner: Key
+    owner_uid: str
+    slot: int
+    incarnation: int
+    labels: Mapping[str, str]
+    template_hash: str
+    hash_version: str
+    machine: str
+    address: str
+    created_at: float
+    draining_since: float | None = None
+    deleting: bool = False
+    phase: Phase = Phase.PENDING
+    reason: str = ""
+    message: str = ""
+    container: Container = Container()
+    gate: bool = False
+    ready: bool = False
+    unschedulable: str = ""
+    resource_version: str = field(default="", compare=False)
+
+    @property
+    def ring(self) -> str:
+        """The label `kvring.dev/ring`."""
+        return self.labels.get("ring", "")
+
+    @property
+    def ended(self) -> bool:
+        """Whether the kubelet gave it up for good (evicted, refused at admission): it never runs again."""
+        return self.phase in (Phase.FAILED, Phase.SUCCEEDED)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it was told to leave; nobody comes back from that."""
+        return self.ring in (RingLabel.DRAINING, RingLabel.DRAINED)
+
+    @property
+    def staying(self) -> bool:
+        """Whether it counts as filling its slot."""
+        return not (self.deleting or self.ended or self.leaving)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A Kubernetes node. `leaving` says why its pods should move away, empty when they may stay."""
+
+    name: str
+    ready: bool
+    leaving: str = ""
+    out_of_service: bool = False
+    zone: str = ""
+    resource_version: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The API server would not carry out an action: quota, Pod Security, a name that is taken."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that is known of one InferenceCluster. `status` is what was last written there.
+
+    `pods` are those of this resource's uid; `taken` are names of pods that its namesakes left behind.
+    `reports` hold an answer for each pod that was asked and answered. `machines` None: machines are unknown
+    (a plan without a cluster). `key_present` tells whether the pool's Secret holds a key.
+    """
+
+    metadata: Metadata
+    pods: tuple[Pod, ...] = ()
+    taken: frozenset[str] = frozenset()
+    machines: Mapping[str, Machine] | None = None
+    children: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    key_present: bool = False
+    ring: Ring | None = None
+    reports: Mapping[str, NodeReport] = field(default_factory=dict)
+    status: Mapping[str, Any] = field(default_factory=dict)
+
+    def machine_of(self, pod: Pod) -> Machine | None:
+        """Where a pod is; None while it is not scheduled or its machine's object is gone."""
+        return (self.machines or {}).get(pod.machine)
+
+    def machine_gone(self, pod: Pod) -> bool:
+        """Whether the pod's machine is no part of the cluster any more."""
+        return self.machines is not None and bool(pod.machine) and pod.machine not in self.machines
+
+    def machine_away(self, pod: Pod) -> bool:
+        """Whether nobody hears from the pod's machine; it may come back."""
+        machine = self.machine_of(pod)
+        return machine is not None and not machine.ready
+
+    def report_of(self, pod: Pod) -> NodeReport | None:
+        """What the pod's node said of itself just now."""
+        return self.reports.get(pod.name)
+
+    def loaded(self, pod: Pod) -> bool:
+        """Whether the pod has its model and can be reached: it may be on the ring."""
+        if self.machine_gone(pod) or self.machine_away(pod) or not (pod.address and pod.container.running):
+            return False
+        report = self.report_of(pod)
+        return pod.container.ready if report is None else report.loaded
