@@ -77,7 +77,7 @@ class SdpaAttention:
         known = computed + lengths
         self._decodes = [
             self._decode(first_rows[group], tables[group], known[group], device)
-            for group in _groups(
+            for group in groups(
                 decoding[np.argsort(known[decoding], kind="stable")], known, GATHER_BYTES // slot_bytes
             )
         ]
@@ -156,7 +156,7 @@ def _table_matrix(page_tables: Sequence[list[int]]) -> npt.NDArray[np.int64]:
     return matrix
 
 
-def _groups(
+def groups(
     order: npt.NDArray[np.int64], known: npt.NDArray[np.int64], max_slots: int
 ) -> list[npt.NDArray[np.int64]]:
     """Cuts sequences, sorted by length, into runs whose padded size is about `max_slots`."""

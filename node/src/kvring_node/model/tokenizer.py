@@ -93,8 +93,8 @@ class Detokenizer:
     """Text of a growing list of tokens: all pushes and the flush together are the text of all tokens.
 
     Only a window is decoded again: tokens whose text is out already, kept because decoders treat the first
-    token of a text differently, and tokens whose text is not. The last character of the window is held back
-    while it may still be the first bytes of a longer one.
+    token of a text differently, and tokens whose text is not. The end of the window is held back while
+    it may still be the first bytes of a character.
     """
 
     def __init__(self, tokenizer: Tokenizer):
@@ -107,7 +107,7 @@ class Detokenizer:
         """Text that became certain with these tokens; may be empty."""
         self._window += token_ids
         text = self._tokenizer.decode(self._window)
-        certain = text.removesuffix(INCOMPLETE)
+        certain = _without_tail(text)
         new = certain[len(self._sent) :]
         if certain == text and new:
             self._settle()
@@ -124,6 +124,13 @@ class Detokenizer:
         self._window = self._window[self._num_settled :]
         self._num_settled = len(self._window)
         self._sent = self._tokenizer.decode(self._window)
+
+
+def _without_tail(text: str) -> str:
+    """Drops what a next token may change: at most three bytes, and some decoders mark each of them."""
+    for _ in range(3):
+        text = text.removesuffix(INCOMPLETE)
+    return text
 
 
 def _template_source(folder: Path, config: Mapping[str, Any]) -> str | None:

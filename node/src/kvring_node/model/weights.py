@@ -30,7 +30,7 @@ class Weights:
         self._dtype = dtype
         self._device = device
         self._files = {path: _open(path) for path in _shards(folder)}
-        self._owner = {name: path for path, file in self._files.items() for name in file.keys()}  # noqa: SIM118
+        self._owner = {name: path for path, file in self._files.items() for name in file.keys()}  # noqa: SIM118 - keys() is all it has
         self._left = {name for name in self._owner if not name.endswith(IGNORED_SUFFIXES)}
 
     def __enter__(self) -> Self:

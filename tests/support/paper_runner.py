@@ -1,0 +1,41 @@
+"""A runner without a model: it writes tokens on paper pages and reads them back before it answers.
+
+The next token is a function of all tokens before it, read from the pages, so that a page that was
+given away too early, shared wrongly or never written changes the answer.
+"""
+
+import zlib
+from collections.abc import Sequence
+
+from kvring_node.batch import Batch
+
+VOCAB_SIZE = 1000
+
+
+def next_token(token_ids: Sequence[int]) -> int:
+    """The token that follows `token_ids` in the paper model."""
+    return zlib.crc32(repr(list(token_ids)).encode()) % VOCAB_SIZE
+
+
+class PaperRunner:
+    """Implements the engine's Runner; keeps the sizes of the batches that it was given."""
+
+    def __init__(self, page_tokens: int):
+        self._page_tokens = page_tokens
+        self._slots: dict[int, int] = {}
+        self.batch_tokens: list[int] = []
+
+    def run(self, batch: Batch) -> list[int]:
+        """Writes the batch's tokens to their slots, then answers every draw from what the pages hold."""
+        self.batch_tokens.append(len(batch.token_ids))
+        last_rows: dict[int, list[int]] = {}
+        row = 0
+        for computed, length, pages in zip(batch.num_computed, batch.lengths, batch.page_tables, strict=True):
+            for position in range(computed, computed + length):
+                self._slots[self._slot(pages, position)] = batch.token_ids[row]
+                row += 1
+            last_rows[row - 1] = [self._slots[self._slot(pages, i)] for i in range(computed + length)]
+        return [next_token(last_rows[draw.row]) for draw in batch.draws]
+
+    def _slot(self, pages: Sequence[int], position: int) -> int:
+        return pages[position // self._page_tokens] * self._page_tokens + position % self._page_tokens

@@ -1,0 +1,174 @@
+"""The engine process over its real sockets: what it says, that it waits without turning, and how it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+import zmq
+from tests.support import tiny_models
+
+from kvring_node.engine.options import EngineOptions
+from kvring_node.messages import (
+    Abort,
+    FinishReason,
+    FromEngine,
+    Loaded,
+    LoadFailed,
+    Refused,
+    SamplingParams,
+    Stats,
+    Submit,
+    ToEngine,
+    Tokens,
+)
+
+DEADLINE_MS = 60_000
+LONG = SamplingParams(max_tokens=400, temperature=0, ignore_eos=True)
+
+
+def engine_command(options: EngineOptions, inbox: str, outbox: str) -> list[str]:
+    encoded = msgspec.json.encode(options).decode()
+    return [sys.executable, "-m", "kvring_node.engine.process", encoded, inbox, outbox]
+
+
+class Front:
+    """The front's side of the sockets, and the child."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], folder: Path, options: EngineOptions):
+        self._to = context.socket(zmq.PUSH)
+        self._from = context.socket(zmq.PULL)
+        inbox, outbox = f"ipc://{folder}/to", f"ipc://{folder}/from"
+        self._to.bind(inbox)
+        self._from.bind(outbox)
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        self.child = subprocess.Popen(engine_command(options, inbox, outbox), env=environment)
+        self._decoder = msgspec.msgpack.Decoder(list[FromEngine])
+
+    def say(self, *messages: ToEngine) -> None:
+        self._to.send(msgspec.msgpack.encode(messages))
+
+    def hear(self) -> list[FromEngine]:
+        assert self._from.poll(DEADLINE_MS), "the engine is silent"
+        return self._decoder.decode(self._from.recv())
+
+    def hear_until(self, told: Callable[[list[FromEngine]], bool]) -> list[FromEngine]:
+        heard: list[FromEngine] = []
+        while not told(heard):
+            heard += self.hear()
+        return heard
+
+    def close(self) -> None:
+        self.child.kill()
+        self.child.wait()
+        self._to.close(linger=0)
+        self._from.close(linger=0)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    tiny_models.llama(folder)
+    return folder
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[Path], Front]]:
+    with ExitStack() as stack:
+        context: zmq.Context[zmq.Socket[bytes]] = stack.enter_context(zmq.Context())
+
+        def front(folder: Path) -> Front:
+            made = Front(context, tmp_path, EngineOptions(model=str(folder), kv_bytes=1 << 20))
+            stack.callback(made.close)
+            return made
+
+        yield front
+
+
+def finished(*request_ids: str) -> Callable[[list[FromEngine]], bool]:
+    def told(heard: list[FromEngine]) -> bool:
+        last = [message for message in heard if isinstance(message, Tokens) and message.finish_reason]
+        return {message.request_id for message in last} >= set(request_ids)
+
+    return told
+
+
+def stats(heard: list[FromEngine]) -> Stats:
+    return next(message for message in reversed(heard) if isinstance(message, Stats))
+
+
+def test_a_conversation(model: Path, start: Callable[[Path], Front]) -> None:
+    front = start(model)
+    (loaded,) = front.hear()
+    assert isinstance(loaded, Loaded)
+    assert loaded.max_model_len == 512
+
+    short = SamplingParams(max_tokens=3, temperature=0, ignore_eos=True)
+    front.say(Submit("a", [1, 2, 3], short), Submit("b", [4], short), Submit("bad", [], short))
+    heard = front.hear_until(finished("a", "b"))
+    assert [message.request_id for message in heard if isinstance(message, Refused)] == ["bad"]
+    last = [message for message in heard if isinstance(message, Tokens) and message.finish_reason]
+    assert {message.finish_reason for message in last} == {FinishReason.LENGTH}
+    assert stats(heard).num_pages_used == 0
+
+    front.say(Submit("long", [1], LONG))
+    front.hear_until(lambda heard: any(isinstance(message, Tokens) for message in heard))
+    front.say(Abort("long"))
+    heard = front.hear_until(lambda heard: bool(heard) and stats(heard).num_running == 0)
+    assert not finished("long")(heard), "an aborted request is not answered"
+    assert stats(heard).num_pages_used == 0
+
+    front.hear_until(lambda heard: len(heard) >= 1)
+    before = psutil.Process(front.child.pid).cpu_times()
+    front.hear_until(lambda heard: len(heard) >= 2)
+    after = psutil.Process(front.child.pid).cpu_times()
+    assert (after.user + after.system) - (before.user + before.system) < 0.2, "an idle engine does not turn"
+
+    front.child.send_signal(signal.SIGINT)
+    front.hear()
+    front.child.terminate()
+    assert front.child.wait(timeout=10) == -signal.SIGTERM
+
+
+def test_a_model_that_cannot_be_loaded_is_reported_before_the_end(
+    tmp_path: Path, start: Callable[[Path], Front]
+) -> None:
+    front = start(tmp_path / "nowhere")
+    (failed,) = front.hear()
+    assert isinstance(failed, LoadFailed)
+    assert failed.reason == "ModelNotFound"
+    assert front.child.wait(timeout=10) == 1
+
+
+ORPHANING = """
+import subprocess, sys
+child = subprocess.Popen(sys.argv[1:])
+print(child.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_engine_does_not_outlive_its_front(model: Path, tmp_path: Path) -> None:
+    options = EngineOptions(model=str(model), kv_bytes=1 << 20)
+    inbox, outbox = f"ipc://{tmp_path}/to", f"ipc://{tmp_path}/from"
+    with zmq.Context() as context, context.socket(zmq.PULL) as heard:
+        heard.bind(outbox)
+        engine = engine_command(options, inbox, outbox)
+        front = subprocess.Popen(
+            [sys.executable, "-c", ORPHANING, *engine],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert front.stdout is not None
+        child = psutil.Process(int(front.stdout.readline()))
+        assert heard.poll(DEADLINE_MS)
+        front.kill()
+        front.communicate()
+        child.wait(timeout=10)

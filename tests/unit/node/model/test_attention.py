@@ -1,0 +1,68 @@
+"""Attention over pages against its slow twin, over every mixture of prefill, chunk and decode."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support import naive_attention
+
+from kvring_node.batch import Batch
+from kvring_node.model import attention
+from kvring_node.model.attention import SdpaAttention
+
+HEAD_DIM = 8
+
+
+def step(spans: list[tuple[int, int]], page_tokens: int) -> Batch:
+    """A batch of (computed, length) with scattered pages; its tokens do not matter to attention."""
+    num_pages = sum(-(-(computed + length) // page_tokens) for computed, length in spans)
+    order = torch.randperm(num_pages, generator=torch.Generator().manual_seed(num_pages)).tolist()
+    tables = []
+    for computed, length in spans:
+        need = -(-(computed + length) // page_tokens)
+        tables.append(order[:need])
+        order = order[need:]
+    computed_tokens, lengths = [span[0] for span in spans], [span[1] for span in spans]
+    return Batch([0] * sum(lengths), computed_tokens, lengths, tables, [])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    spans=st.lists(st.tuples(st.integers(0, 20), st.integers(1, 6)), min_size=1, max_size=5),
+    page_tokens=st.sampled_from([2, 8]),
+    num_kv_heads=st.sampled_from([1, 2]),
+    slot_bytes=st.sampled_from([64, attention.GATHER_BYTES]),  # one group for all, or one for each
+)
+def test_equals_the_slow_twin(
+    spans: list[tuple[int, int]], page_tokens: int, num_kv_heads: int, slot_bytes: int
+) -> None:
+    batch = step(spans, page_tokens)
+    generator = torch.Generator().manual_seed(len(batch.token_ids))
+    num_tokens = len(batch.token_ids)
+    query = torch.randn(num_tokens, 4, HEAD_DIM, generator=generator)
+    keys_values = torch.randn(num_tokens, 2 * num_kv_heads, HEAD_DIM, generator=generator)
+    num_slots = page_tokens * sum(map(len, batch.page_tables))
+    layer = torch.randn(num_slots, 2 * num_kv_heads, HEAD_DIM, generator=generator)
+    slow_layer = layer.clone()
+    fast = SdpaAttention(batch, page_tokens, slot_bytes, torch.device("cpu"))
+    got = fast(query, keys_values, layer)
+    want = naive_attention.attend(batch, query, keys_values, slow_layer, page_tokens)
+    torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(layer, slow_layer, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "max_slots", "expected"),
+    [
+        ([1, 2, 3], 100, [[0, 1, 2]]),
+        ([1, 2, 30], 60, [[1, 2], [0]]),
+        ([5, 5, 5], 1, [[2], [1], [0]]),
+        ([], 10, []),
+    ],
+)
+def test_groups_hold_the_longest_first_and_every_sequence_once(
+    lengths: list[int], max_slots: int, expected: list[list[int]]
+) -> None:
+    known = torch.tensor(lengths, dtype=torch.int64).numpy()
+    groups = attention.groups(torch.arange(len(lengths)).numpy(), known, max_slots)
+    assert [group.tolist() for group in groups] == expected

@@ -1,0 +1,199 @@
+"""Every way in which a model folder can be broken: a reason for machines and a remedy for people."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support import tiny_models
+
+from kvring_node import assembly
+from kvring_node.model import config as model_config
+from kvring_node.model.errors import ModelError, ModelFault
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("good")
+    model = tiny_models.llama(folder)
+    model.save_pretrained(folder / "sharded", max_shard_size="100KB")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(folder / name, folder / "sharded" / name)
+    return folder
+
+
+def edit_config(**values: Any) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        path = folder / "config.json"
+        raw = {**json.loads(path.read_text()), **values}
+        path.write_text(json.dumps({key: value for key, value in raw.items() if value is not None}))
+
+    return edit
+
+
+def remove_folder(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def truncate(name: str, keep: int) -> Callable[[Path], None]:
+    def cut(folder: Path) -> None:
+        (folder / name).write_bytes((folder / name).read_bytes()[:keep])
+
+    return cut
+
+
+def pickle_instead(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def no_object(folder: Path) -> None:
+    (folder / "config.json").write_text("[]")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "spoil", "reason", "remedy"),
+    [
+        ("the folder is missing", remove_folder, ModelFault.NOT_FOUND, "point the model URI"),
+        ("config.json is missing", remove("config.json"), ModelFault.INCOMPLETE, "fetch the whole"),
+        ("config.json is cut off", truncate("config.json", 30), ModelFault.CORRUPT, "fetch the model again"),
+        ("config.json holds a list", no_object, ModelFault.CORRUPT, "fetch the model again"),
+        ("config.json lacks a size", edit_config(hidden_size=None), ModelFault.CORRUPT, "'hidden_size'"),
+        ("a size is a word", edit_config(hidden_size="big"), ModelFault.CORRUPT, "wrong value"),
+        (
+            "the family is unknown",
+            edit_config(architectures=["MambaForCausalLM"]),
+            ModelFault.UNSUPPORTED_FAMILY,
+            "LlamaForCausalLM, Qwen3ForCausalLM",
+        ),
+        ("no family is named", edit_config(architectures=None), ModelFault.UNSUPPORTED_FAMILY, "choose"),
+        ("another activation", edit_config(hidden_act="gelu"), ModelFault.UNSUPPORTED_FEATURE, "silu"),
+        (
+            "another rope scaling",
+            edit_config(rope_parameters={"rope_type": "yarn", "rope_theta": 1e4}),
+            ModelFault.UNSUPPORTED_FEATURE,
+            "default, linear, llama3",
+        ),
+        (
+            "sliding windows",
+            edit_config(use_sliding_window=True),
+            ModelFault.UNSUPPORTED_FEATURE,
+            "use_sliding_window false",
+        ),
+        ("an odd dtype", edit_config(dtype="float8"), ModelFault.UNSUPPORTED_FEATURE, "float32, bfloat16"),
+        ("weights are missing", remove("model.safetensors"), ModelFault.INCOMPLETE, "fetch the whole"),
+        ("weights are a pickle", pickle_instead, ModelFault.UNSAFE_FORMAT, "convert the model"),
+        ("weights are cut off", truncate("model.safetensors", 5000), ModelFault.CORRUPT, "fetch it again"),
+        ("the header is cut off", truncate("model.safetensors", 5), ModelFault.CORRUPT, "fetch it again"),
+        ("a tensor has another shape", edit_config(vocab_size=301), ModelFault.CORRUPT, "one revision"),
+        ("a tensor is missing", edit_config(attention_bias=True), ModelFault.INCOMPLETE, "q_proj.bias"),
+        ("a tensor is left over", edit_config(num_hidden_layers=1), ModelFault.CORRUPT, "one revision"),
+        ("the tokenizer is missing", remove("tokenizer.json"), ModelFault.INCOMPLETE, "fetch the whole"),
+        ("the tokenizer is cut off", truncate("tokenizer.json", 50), ModelFault.CORRUPT, "fetch it again"),
+    ],
+)  # fmt: skip
+def test_a_folder_is_refused_when(
+    sentence: str, spoil: Callable[[Path], None], reason: ModelFault, remedy: str, good: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(good, folder, ignore=shutil.ignore_patterns("sharded"))
+    spoil(folder)
+    with pytest.raises(ModelError) as caught:
+        assembly.load_engine(folder, kv_bytes=1 << 20)
+    assert caught.value.reason == reason, sentence
+    assert remedy in caught.value.message
+
+
+def test_a_missing_shard_is_named(good: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(good / "sharded", folder)
+    shards = sorted(folder.glob("model-*.safetensors"))
+    assert len(shards) > 1
+    shards[1].unlink()
+    with pytest.raises(ModelError, match=shards[1].name) as caught:
+        assembly.load_engine(folder)
+    assert caught.value.reason == ModelFault.INCOMPLETE
+
+
+def test_shards_and_one_file_are_the_same_model(good: Path) -> None:
+    one, sharded = (assembly.load_engine(folder, kv_bytes=1 << 20) for folder in (good, good / "sharded"))
+    assert one.loaded == sharded.loaded
+
+
+@pytest.mark.parametrize(
+    ("sentence", "options", "reason"),
+    [
+        ("no CUDA device here", {"device": "cuda"}, ModelFault.NO_DEVICE),
+        ("less memory than a page", {"kv_bytes": 1}, ModelFault.NO_MEMORY),
+        ("a dtype that does not exist", {"dtype": "float12"}, ModelFault.UNSUPPORTED_FEATURE),
+    ],
+)
+def test_options_are_refused_when(
+    sentence: str, options: dict[str, Any], reason: ModelFault, good: Path
+) -> None:
+    with pytest.raises(ModelError) as caught:
+        assembly.load_engine(good, **options)
+    assert caught.value.reason == reason, sentence
+
+
+def test_the_fingerprint_sees_weights_and_config_and_page_size(good: Path, tmp_path: Path) -> None:
+    other_weights, other_config = tmp_path / "weights", tmp_path / "config"
+    tiny_models.llama(other_weights, seed=1)
+    shutil.copytree(good, other_config, ignore=shutil.ignore_patterns("sharded"))
+    edit_config(rms_norm_eps=1e-5)(other_config)
+    loads = [
+        assembly.load_engine(good, kv_bytes=1 << 20),
+        assembly.load_engine(other_weights, kv_bytes=1 << 20),
+        assembly.load_engine(other_config, kv_bytes=1 << 20),
+        assembly.load_engine(good, kv_bytes=1 << 20, page_tokens=32),
+        assembly.load_engine(good, kv_bytes=1 << 20, salt="tenant"),
+        assembly.load_engine(good, kv_bytes=1 << 20, dtype="bfloat16"),
+    ]
+    assert len({engine.loaded.fingerprint for engine in loads}) == len(loads)
+
+
+def test_both_spellings_of_rope_are_read() -> None:
+    base: dict[str, Any] = {
+        "architectures": ["LlamaForCausalLM"],
+        "vocab_size": 10,
+        "hidden_size": 8,
+        "intermediate_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "rms_norm_eps": 1e-6,
+        "max_position_embeddings": 64,
+    }
+    llama3 = {
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 16,
+    }
+    new = {**base, "rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5, **llama3}}
+    old = {**base, "rope_theta": 5e5, "rope_scaling": {"type": "llama3", **llama3}}
+    assert model_config.parse(new) == model_config.parse(old)
+    assert model_config.parse(base).rope.theta == 10_000.0
+
+
+@pytest.mark.parametrize(
+    ("generation", "config", "expected"),
+    [
+        ({"eos_token_id": [1, 2]}, {"eos_token_id": 3}, {1, 2}),
+        ({"eos_token_id": 1}, {"eos_token_id": 3}, {1}),
+        ({}, {"eos_token_id": 3}, {3}),
+        (None, {"eos_token_id": 3}, {3}),
+        (None, {}, set()),
+    ],
+)
+def test_the_tokens_that_end_a_text(
+    generation: dict[str, Any] | None, config: dict[str, Any], expected: set[int], tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    if generation is not None:
+        (tmp_path / "generation_config.json").write_text(json.dumps(generation))
+    assert model_config.eos_token_ids(tmp_path) == expected

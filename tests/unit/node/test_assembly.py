@@ -1,0 +1,94 @@
+"""The engine in a caller's own process: the few lines of the docstring, and what they promise."""
+
+from pathlib import Path
+
+import pytest
+from tests.support import tiny_models
+
+from kvring_node import assembly
+from kvring_node.engine.engine import Engine
+from kvring_node.messages import FinishReason, SamplingParams
+
+GREEDY = SamplingParams(max_tokens=12, temperature=0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("qwen3")
+    tiny_models.qwen3(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def engine(folder: Path) -> Engine:
+    return assembly.load_engine(folder, kv_bytes=1 << 20, seed=0)
+
+
+def test_the_example_of_the_docstring_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = (assembly.__doc__ or "").split("::\n")[1].split("\nTorch")[0]
+    source = "\n".join(line.removeprefix("    ") for line in lines.splitlines())
+    exec(source.replace("path/to/model", str(folder)), {})
+    assert capsys.readouterr().out
+
+
+def test_text_and_token_ids_are_the_same_prompt(engine: Engine) -> None:
+    text, ids = engine.generate(["hello", engine_ids(engine, "hello")], GREEDY)
+    assert text.token_ids == ids.token_ids
+    assert text.num_prompt_tokens == ids.num_prompt_tokens == 5
+
+
+def engine_ids(engine: Engine, text: str) -> list[int]:
+    return tiny_models.byte_tokenizer().encode(text).ids
+
+
+def test_a_stream_says_the_same_as_generate(engine: Engine) -> None:
+    prompts = ["hello", "wörld", "!"]
+    whole = engine.generate(prompts, GREEDY)
+    texts = [""] * 3
+    reasons: list[FinishReason | None] = [None] * 3
+    for piece in engine.stream(prompts, GREEDY):
+        texts[piece.index] += piece.text
+        reasons[piece.index] = piece.finish_reason
+    assert texts == [completion.text for completion in whole]
+    assert reasons == [FinishReason.LENGTH] * 3
+
+
+def test_a_stream_that_nobody_reads_on_frees_its_pages(engine: Engine) -> None:
+    stream = engine.stream(["hello", "there"], GREEDY)
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    assert engine.stats().num_pages_used == 0
+    assert not engine.has_work
+
+
+def test_a_seed_gives_the_same_text_alone_and_in_a_batch_and_none_gives_another(engine: Engine) -> None:
+    seeded = SamplingParams(max_tokens=12, temperature=1.5, top_p=0.9, seed=5)
+    alone = engine.generate(["hello"], seeded)[0]
+    together = engine.generate(["x", "hello", "yy"], seeded)[1]
+    assert alone.token_ids == together.token_ids
+    unseeded = SamplingParams(max_tokens=12, temperature=1.5)
+    first, second = engine.generate(["hello", "hello"], unseeded)
+    assert first.token_ids != second.token_ids
+
+
+def test_a_prompt_that_can_never_run_is_named_and_the_others_leave_nothing_behind(engine: Engine) -> None:
+    with pytest.raises(ValueError, match="prompt 1: the prompt is empty"):
+        engine.generate(["hello", []], GREEDY)
+    assert not engine.has_work
+
+
+def test_the_end_of_text_stops_unless_it_is_to_be_ignored(folder: Path) -> None:
+    engine = assembly.load_engine(folder, kv_bytes=1 << 20)
+    first = engine.generate(["hello"], GREEDY)[0]
+    stop = SamplingParams(max_tokens=12, temperature=0, stop_token_ids=(first.token_ids[3],))
+    stopped = engine.generate(["hello"], stop)[0]
+    assert stopped.finish_reason is FinishReason.STOP
+    assert stopped.token_ids == first.token_ids[: first.token_ids.index(stop.stop_token_ids[0]) + 1]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_runs_and_says_so(folder: Path, dtype: str) -> None:
+    engine = assembly.load_engine(folder, kv_bytes=1 << 20, dtype=dtype)
+    assert engine.loaded.dtype == dtype
+    assert engine.loaded.page_bytes * 2 == assembly.load_engine(folder, kv_bytes=1 << 20).loaded.page_bytes
+    assert len(engine.generate(["hello"], GREEDY)[0].token_ids) == 12
