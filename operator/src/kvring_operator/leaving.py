@@ -18,9 +18,13 @@ from kvring_operator.slots import Dismissal
 from kvring_operator.world import Pod, World
 
 
-def begin(dismissals: Iterable[Dismissal], now: float) -> list[Action]:
-    """The first step of each pod that is sent away."""
-    return [BeginDrain(dismissal.pod, moments.render(now), dismissal.reason) for dismissal in dismissals]
+def begin(world: World, dismissals: Iterable[Dismissal], now: float) -> list[Action]:
+    """The first step of each pod that is sent away; a lost one is past all steps but the last."""
+    return [
+        BeginDrain(dismissal.pod, moments.render(now), dismissal.reason)
+        for dismissal in dismissals
+        if not _lost(world, dismissal.pod)
+    ]
 
 
 def proceed(desired: Desired, world: World, ring: Ring, now: float) -> list[Action]:
@@ -46,8 +50,7 @@ def waits_for(desired: Desired, world: World, now: float) -> float | None:
 
 
 def _next(desired: Desired, world: World, ring: Ring, pod: Pod, now: float) -> Action | None:
-    machine = world.machine_of(pod)
-    if world.machine_gone(pod) or (machine is not None and machine.out_of_service):
+    if _lost(world, pod):
         return DeletePod(pod, force=True, reason=f"its machine {pod.machine} is gone and will not end it")
     if pod.deleting:
         return None
@@ -79,6 +82,12 @@ def _drain(desired: Desired, world: World, ring: Ring, pod: Pod, now: float) -> 
         left = "an unknown number of" if report is None else str(report.num_running + report.num_waiting)
         return FinishDrain(pod, f"drain.timeout is over with {left} requests left")
     return None
+
+
+def _lost(world: World, pod: Pod) -> bool:
+    """Whether no kubelet will ever end this pod: only then may it be forced out of the API."""
+    machine = world.machine_of(pod)
+    return world.machine_gone(pod) or (machine is not None and machine.out_of_service)
 
 
 def _late(desired: Desired, pod: Pod, now: float) -> bool:

@@ -63,7 +63,7 @@ def make(desired: Desired, world: World, now: float) -> Plan:
         actions += _publish(world, ring)
         actions += _relabel(desired, world)
     actions += _create(desired, layout)
-    actions += leaving.begin(layout.dismissals, now)
+    actions += leaving.begin(world, layout.dismissals, now)
     actions += _gates(world, ring)
     actions += [PushRing(found, ring, _news(world, ring)) for found in members.pods_to_tell(world, ring)]
     actions += leaving.proceed(desired, world, ring, now)

@@ -1,0 +1,164 @@
+"""The planner as a table: roll-outs, and machines that leave, vanish or come back. Each row is a sentence."""
+
+import pytest
+from tests.support import builders
+from tests.support.builders import desired, loading, member, pending, ring, world
+from tests.support.plan_rows import DRAINING, Row, busy
+
+from kvring_operator.world import Machine
+
+OLD = builders.old_hash()
+CORDONED = Machine("m1", ready=True, leaving="it is cordoned")
+AWAY = Machine("m1", ready=False)
+LOST = Machine("m1", ready=False, leaving="it was declared out of service", out_of_service=True)
+ROLLING = [
+    Row(
+        "roll-out: the new pod is made before the old one goes, one at a time",
+        desired(2),
+        world(member(0, template_hash=OLD), member(1, template_hash=OLD)),
+        ["create chat-0-2"],
+    ),
+    Row(
+        "roll-out: wait for the new pod before the old one goes",
+        desired(2),
+        world(
+            member(0, template_hash=OLD),
+            loading(0, 2),
+            member(1, template_hash=OLD),
+            on_ring=ring(member(0), member(1)),
+        ),
+        [],
+    ),
+    Row(
+        "roll-out: the slot passes to the new pod when it has loaded",
+        desired(1),
+        world(member(0, template_hash=OLD), loading(0, 2, container=builders.READY), on_ring=ring(member(0))),
+        ["publish epoch 4: chat-0-2 Active", "gate of chat-0-1 closes", "push epoch 4 to chat-0-2"],
+    ),
+    Row(
+        "roll-out: the old pod leaves when the new one is ready",
+        desired(1),
+        world(member(0, template_hash=OLD, gate=False), member(0, 2), on_ring=ring(member(0, 2))),
+        ["BeginDrain chat-0-1"],
+    ),
+    Row(
+        "roll-out: the next slot waits until the old pod of the last one is gone",
+        desired(2),
+        busy(
+            world(
+                member(0, template_hash=OLD, gate=False, **DRAINING),
+                member(0, 2),
+                member(1, template_hash=OLD),
+                on_ring=ring(member(0, 2), member(1)),
+            ),
+            "chat-0-1",
+            1,
+        ),
+        [],
+    ),
+    Row(
+        "roll-out without surge: the old pod goes first, within maxUnavailable",
+        desired(2, rollout={"maxSurge": 0, "maxUnavailable": 1}),
+        world(member(0, template_hash=OLD), member(1, template_hash=OLD)),
+        ["BeginDrain chat-0-1"],
+    ),
+    Row(
+        "out of date and not ready: replaced at once, whatever the budget",
+        desired(2),
+        world(loading(0, template_hash=OLD), loading(1, template_hash=OLD), on_ring=ring()),
+        ["create chat-0-2", "create chat-1-2", "BeginDrain chat-0-1", "BeginDrain chat-1-1"],
+    ),
+    Row(
+        "a revert in the middle of a roll-out keeps the old pod and sends the new one away",
+        desired(1),
+        world(member(0), loading(0, 2, template_hash=OLD), on_ring=ring(member(0))),
+        ["BeginDrain chat-0-2"],
+    ),
+    Row(
+        "a change of mind in a roll-out replaces the pod that is not ready, not the one that serves",
+        desired(1),
+        world(member(0, template_hash=OLD), loading(0, 2, template_hash="older"), on_ring=ring(member(0))),
+        ["BeginDrain chat-0-2"],
+    ),
+    Row(
+        "another version of the hash function is no drift",
+        desired(1),
+        world(member(0, template_hash="deadbeef", hash_version="0")),
+        [],
+    ),
+]
+
+MACHINES = [
+    Row(
+        "a cordoned machine: a replacement is made before the pod goes",
+        desired(1),
+        world(member(0), machines=builders.machines(CORDONED)),
+        ["create chat-0-2"],
+    ),
+    Row(
+        "a cordoned machine: the pod leaves when its replacement is ready elsewhere",
+        desired(1),
+        world(
+            member(0, gate=False),
+            member(0, 2, machine="m2"),
+            on_ring=ring(member(0, 2, machine="m2")),
+            machines=builders.machines(CORDONED),
+        ),
+        ["BeginDrain chat-0-1"],
+    ),
+    Row(
+        "a machine is away: its member is offline, a replacement is made, and its pod is kept for its return",
+        desired(1),
+        world(member(0, ready=False), machines=builders.machines(AWAY), on_ring=ring(member(0)), reports={}),
+        ["publish epoch 4: chat-0-1 Offline", "create chat-0-2", "gate of chat-0-1 closes"],
+    ),
+    Row(
+        "a machine is away: its pod leaves when the replacement is ready",
+        desired(1),
+        world(
+            member(0, ready=False, gate=False),
+            member(0, 2, machine="m2"),
+            on_ring=ring(member(0, 2, machine="m2")),
+            machines=builders.machines(AWAY),
+        ),
+        ["BeginDrain chat-0-1"],
+    ),
+    Row(
+        "a machine is back before the replacement is ready: the replacement is not needed",
+        desired(1),
+        world(member(0), pending(0, 2), on_ring=ring(member(0))),
+        ["BeginDrain chat-0-2"],
+    ),
+    Row(
+        "a machine is away: a leaving pod on it is not waited for",
+        desired(0),
+        world(
+            member(0, ready=False, gate=False, **DRAINING),
+            machines=builders.machines(AWAY),
+            on_ring=ring(),
+            reports={},
+        ),
+        ["FinishDrain chat-0-1"],
+    ),
+    Row(
+        "a machine is gone: nobody but us can end its pods",
+        desired(1),
+        world(
+            member(0, ready=False, gate=False, machine="m9"), on_ring=ring(member(0), offline=[0]), reports={}
+        ),
+        ["create chat-0-2", "force-delete chat-0-1"],
+    ),
+    Row(
+        "a machine out of service: also a terminating pod is ended by force",
+        desired(0),
+        world(
+            member(0, deleting=True, gate=False), machines=builders.machines(LOST), on_ring=ring(), reports={}
+        ),
+        ["force-delete chat-0-1"],
+    ),
+]
+
+
+@pytest.mark.parametrize("row", [*ROLLING, *MACHINES], ids=lambda row: row.sentence)
+def test_planner(row: Row) -> None:
+    row.check()
