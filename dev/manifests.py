@@ -28,7 +28,7 @@ def render(values: dict[str, Any] | None = None, release: str = RELEASE) -> list
     with chart.Chart.load(CHART) as loaded:
         files = loaded.render(values, name=release, namespace=NAMESPACE)
     manifests = [path for path in files if path.endswith(".yaml")]
-    objects = [found for path in manifests for found in yaml.safe_load_all(files[path]) if found]
+    objects = [found for path in manifests for found in yaml.load_all(files[path], yaml.CSafeLoader) if found]
     return sorted(objects, key=_order)
 
 
