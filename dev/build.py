@@ -5,21 +5,22 @@ folder whose name carries a hash of everything it is made from; a folder appears
 """
 
 import fcntl
-import functools
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev import commands, failure, paths, progress, versions
+from dev import failure, paths, progress, versions
 
 GOMOD = Path(__file__).resolve().parent / "gomod"
 SHOWN_LINES = 20
+KEPT_S = 14 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -91,23 +92,22 @@ HELM = Part(
     version=f"v{versions.HELM}",
 )
 PAUSE = Part("pause", (("pause", "."),))
+PROBE = Part("probe", (("probe", "."),))  # what tests run in pods; not among PARTS, tests build it
 PARTS = (PAUSE, ETCD, KUBERNETES, COREDNS, HELM)
 FOR_PEOPLE = ((KUBERNETES, "kubectl"), (HELM, "helm"))
 
 
-@functools.cache
 def key(part: Part) -> str:
-    """Hash of all that the programs are made from: our module's files, packages, flags, the compiler."""
-    made_from = hashlib.sha256(repr((part.programs, part.flags(), go_version())).encode())
-    for file in sorted(part.folder.iterdir()):
-        made_from.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    """Hash of all that the programs are made from: our module's files, packages, flags."""
+    return fingerprint(part, {file.name: file.read_bytes() for file in part.folder.iterdir()})
+
+
+def fingerprint(part: Part, files: Mapping[str, bytes]) -> str:
+    """The same for files that are handed in: changes with any of it, and with nothing else."""
+    made_from = hashlib.sha256(repr((part.programs, part.flags())).encode())
+    for name, content in sorted(files.items()):
+        made_from.update(f"{name} {len(content)}\n".encode() + content)
     return made_from.hexdigest()[:12]
-
-
-@functools.cache
-def go_version() -> str:
-    """The compiler's version, such as `go1.26.8`."""
-    return commands.run(["go", "env", "GOVERSION"], cwd=GOMOD / PAUSE.name).strip()
 
 
 def program(part: Part, name: str) -> Path:
@@ -119,6 +119,7 @@ def build(part: Part) -> Path:
     """Builds a part unless it is there already; returns the folder of its programs."""
     target = paths.built(part.name, key(part))
     if target.is_dir():
+        os.utime(target)
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with progress.step(f"compile {part.name}") as step, _alone(target.with_suffix(".lock")):
@@ -145,10 +146,19 @@ def link_for_people() -> None:
 
 
 def everything() -> None:
-    """Builds all parts and links the tools for people."""
+    """Builds all parts, links the tools for people, removes what no clone asked for in a long time."""
     for part in PARTS:
         build(part)
+        forget_unused(part, time.time())
     link_for_people()
+
+
+def forget_unused(part: Part, now: float) -> None:
+    """Removes builds of a part that nobody asked for since `KEPT_S` before `now`."""
+    for folder in paths.built(part.name, key(part)).parent.glob(f"{part.name}-????????????"):
+        if folder.stat().st_mtime < now - KEPT_S:
+            shutil.rmtree(folder)
+            folder.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def _compile(part: Part, target: Path, step: progress.Step) -> None:

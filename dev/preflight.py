@@ -3,6 +3,8 @@
 `python -m dev.preflight` looks only and prints what is missing.
 """
 
+import ipaddress
+import json
 import os
 import re
 import shutil
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dev import commands, failure, paths, progress, versions
-from dev.cluster import cgroups
+from dev.cluster import cgroups, layout, machine_parts
 
 GIB = 2**30
 DISK_BYTES = 25 * GIB
@@ -41,7 +43,7 @@ CLUSTER = (
     Program("containerd", "containerd"),
     Program("ctr", "containerd"),
     Program("runc", "runc"),
-    Program("/usr/lib/cni/ptp", "containernetworking-plugins"),
+    Program(str(machine_parts.CNI_PLUGINS / "ptp"), "containernetworking-plugins"),
     Program("docker-registry", "docker-registry"),
     Program("conntrack", "conntrack"),
     Program("nft", "nftables"),
@@ -146,12 +148,45 @@ def _disk_is_large_enough() -> None:
         )
 
 
+def _addresses_are_free() -> None:
+    if paths.run().exists():
+        return  # they are taken, by our own cluster
+    ranges = [ipaddress.ip_network(text) for text in layout.RANGES]
+    for interface in json.loads(commands.run(["ip", "-json", "-4", "address", "show"])):
+        for entry in interface["addr_info"]:
+            if any(ipaddress.ip_address(entry["local"]) in taken for taken in ranges):
+                raise failure.Failure(
+                    f"{entry['local']} on {interface['ifname']} lies in a range that the local cluster uses",
+                    f"free {', '.join(layout.RANGES)}, or edit dev/cluster/layout.py",
+                )
+
+
+def _forwarding_is_allowed() -> None:
+    try:
+        chain = commands.run(["nft", "list", "chain", "ip", "filter", "FORWARD"])
+    except failure.Failure:
+        return  # no such chain, so nothing is filtered
+    if drops_pods(chain):
+        rules = (f"iptables -I FORWARD {side} {layout.POD_RANGE} -j ACCEPT" for side in ("-s", "-d"))
+        raise failure.Failure(
+            "this host's firewall (Docker sets it so) drops forwarded packets: pods cannot reach each other",
+            "; ".join(rules),
+        )
+
+
+def drops_pods(chain: str) -> bool:
+    """Whether the host's FORWARD chain, as nft lists it, drops by default and makes no exception for pods."""
+    return "policy drop" in chain and layout.POD_RANGE not in chain
+
+
 CHECKS: tuple[Callable[[], None], ...] = (
     _go_is_new_enough,
     _kernel_has_nftables,
     _kernel_has_overlay,
     _kernel_has_cgroups,
     _disk_is_large_enough,
+    _addresses_are_free,
+    _forwarding_is_allowed,
 )
 
 

@@ -20,25 +20,27 @@ GONE_S = 10.0
 
 def give_pause_image(machine: Machine) -> None:
     """Imports the image of the container that holds a pod's namespaces, unless containerd has it."""
-    if machine_parts.PAUSE_IMAGE in _ctr(machine, "images", "list", "--quiet").split():
-        return
-    archive = machine.folder / "pause.tar"
-    archive.write_bytes(
-        pause_archive(build.program(build.PAUSE, "pause").read_bytes(), machine_parts.PAUSE_IMAGE)
-    )
+    if machine_parts.PAUSE_IMAGE not in _ctr(machine, "images", "list", "--quiet").split():
+        give_image(machine, build.program(build.PAUSE, "pause"), machine_parts.PAUSE_IMAGE)
+
+
+def give_image(machine: Machine, program: Path, reference: str) -> None:
+    """Imports an image that holds and runs one static program."""
+    archive = machine.folder / f"{program.name}.tar"
+    archive.write_bytes(image_archive(program.name, program.read_bytes(), reference))
     _ctr(machine, "images", "import", str(archive))
     archive.unlink()
 
 
-def pause_archive(program: bytes, reference: str) -> bytes:
-    """A docker-archive of one layer that holds one program, which it runs."""
-    layer = _tar({"pause": program})
+def image_archive(name: str, program: bytes, reference: str) -> bytes:
+    """A docker-archive of one layer with the program `/name`, which runs as nobody."""
+    layer = _tar({name: program})
     diff = hashlib.sha256(layer).hexdigest()
     config = json.dumps(
         {
             "architecture": "amd64",
             "os": "linux",
-            "config": {"Entrypoint": ["/pause"], "User": "65535:65535"},
+            "config": {"Entrypoint": [f"/{name}"], "User": "65535:65535"},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff}"]},
         }
     ).encode()

@@ -1,5 +1,6 @@
 """kubectl as the cluster's administrator."""
 
+import datetime
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -39,12 +40,15 @@ def apply(objects: Sequence[dict[str, Any]]) -> None:
     )
 
 
-def is_ready(node: str) -> bool:
-    """Whether the machine of this name is Ready."""
+def is_ready(node: str, said_after: datetime.datetime | None = None) -> bool:
+    """Whether the machine of this name is Ready, and its kubelet said so no earlier than `said_after`."""
     if not succeeds("get", "node", node):
         return False
     conditions = get("node", node)["status"].get("conditions", [])
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    ready = [c for c in conditions if c["type"] == "Ready" and c["status"] == "True"]
+    if said_after is None:
+        return bool(ready)
+    return any(datetime.datetime.fromisoformat(c["lastHeartbeatTime"]) >= said_after for c in ready)
 
 
 def _as_admin() -> tuple[str, ...]:

@@ -95,8 +95,10 @@ def _start_machine(machine: Machine) -> None:
         if network.is_cut_on_purpose(machine):
             step.note(f"is cut off, left so (make heal MACHINE={machine.name})")
             return
-        _tell(step, machines.start(machine))
-        machines.wait_ready(machine)
+        began_at = datetime.datetime.now(datetime.UTC)
+        outcomes = machines.start(machine)
+        _tell(step, outcomes)
+        machines.wait_ready(machine, outcomes, began_at)
 
 
 def _tell(step: progress.Step, outcomes: dict[str, Outcome]) -> None:
@@ -113,7 +115,8 @@ def _down() -> None:
         with progress.step(f"end machine {machine.name} and its pods"):
             machines.stop(machine)
     with progress.step("end the control plane, restore the host's settings"):
-        processes.stop_all(paths.run())
+        processes.stop_all(paths.run(), ("registry",))
+        processes.stop_all(paths.run(), term_s=0)  # what the others hold is forgotten anyway
         network.restore_host()
         mounts.detach(paths.run())
         shutil.rmtree(paths.run())

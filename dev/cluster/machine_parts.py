@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-from dev import build, failure, paths
+from dev import build, paths
 from dev.cluster import layout, pki, probes
 from dev.cluster.layout import Machine
 from dev.cluster.processes import Component
 
-CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
+CNI_PLUGINS = Path("/usr/lib/cni")
 PAUSE_IMAGE = "localhost/kvring/pause:1"
 KUBELET_PORT = 10250
 KUBELET_HEALTH_PORT = 10248
@@ -52,7 +52,7 @@ disabled_plugins = [
   netns_mounts_under_state_dir = true
 
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "{_cni_folder()}"
+    bin_dir = "{CNI_PLUGINS}"
     conf_dir = "{pods.parent}"
 
   [plugins."io.containerd.grpc.v1.cri".registry]
@@ -179,12 +179,3 @@ def _pod_network(machine: Machine) -> dict[str, object]:
     }
     plugin = {"type": "ptp", "ipMasq": False, "ipam": addresses}
     return {"cniVersion": "0.4.0", "name": network_name(machine), "plugins": [plugin]}
-
-
-def _cni_folder() -> Path:
-    for folder in CNI_FOLDERS:
-        if (folder / "ptp").exists() and (folder / "host-local").exists():
-            return folder
-    raise failure.Failure(
-        "the CNI plugins are not installed", "python -m dev.preflight tells where to get them"
-    )

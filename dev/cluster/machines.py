@@ -8,6 +8,7 @@ machines.remove("m2")     tidy: Kubernetes forgets it as well
 """
 
 import datetime
+import functools
 import shutil
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from dev.cluster import (
     wait,
 )
 from dev.cluster.layout import Machine
+from dev.cluster.processes import Outcome
 from dev.failure import Failure
 
 READY_S = 60.0
@@ -32,24 +34,25 @@ LOG_LINKS = Path("/var/log/containers")  # every kubelet links its containers' l
 CNI_TRACES = Path("/var/lib/cni/results")  # what CNI plugins answered, by network
 
 
-def add(name: str) -> dict[str, processes.Outcome]:
+def add(name: str) -> dict[str, Outcome]:
     """Makes the machine part of the cluster and waits until it is Ready; mends it if it is there already.
 
     Returns:
         What was found and done for each of its programs.
     """
     machine = layout.named(name)
+    began_at = _now()
     outcomes = start(machine)
-    wait_ready(machine)
+    wait_ready(machine, outcomes, began_at)
     return outcomes
 
 
-def start(machine: Machine) -> dict[str, processes.Outcome]:
+def start(machine: Machine) -> dict[str, Outcome]:
     """Starts what does not run of a machine; does not wait for the kubelet."""
     is_new = not (machine.folder / "processes").exists()
     machine.folder.mkdir(parents=True, exist_ok=True)
     paths.pulled(machine.name).mkdir(parents=True, exist_ok=True)
-    pki.make_machine(machine, datetime.datetime.now(datetime.UTC))
+    pki.make_machine(machine, _now())
     network.connect(machine)
     cgroups.make(machine.cgroup)
     runtime, *rest = machine_parts.parts(machine)
@@ -64,12 +67,17 @@ def start(machine: Machine) -> dict[str, processes.Outcome]:
     return outcomes | {part.name: processes.ensure(part) for part in rest}
 
 
-def wait_ready(machine: Machine) -> None:
-    """Returns when the machine's programs answer and Kubernetes calls it Ready."""
+def wait_ready(machine: Machine, outcomes: dict[str, Outcome], began_at: datetime.datetime) -> None:
+    """Returns when the machine's programs answer and Kubernetes calls it Ready.
+
+    A kubelet started after `began_at` has to say so itself: what Kubernetes believes may be of before.
+    """
     for part in machine_parts.parts(machine):
         processes.wait_ready(part)
+    said_after = None if outcomes["kubelet"] is Outcome.RUNNING else began_at.replace(microsecond=0)
     remedy = f"read {machine.folder / 'logs' / 'kubelet.log'}"
-    wait.until(lambda: kubectl.is_ready(machine.name), f"{machine.name} Ready", READY_S, lambda: remedy)
+    is_ready = functools.partial(kubectl.is_ready, machine.name, said_after)
+    wait.until(is_ready, f"{machine.name} Ready", READY_S, lambda: remedy)
 
 
 def partition(name: str) -> None:
@@ -93,6 +101,8 @@ def remove(name: str) -> None:
     """Loses the machine and makes Kubernetes forget it, with the pods that were on it."""
     lose(name)
     kubectl.run("delete", "node", name, "--ignore-not-found")
+    on_it = f"--field-selector=spec.nodeName={name}"
+    kubectl.run("delete", "pods", "--all-namespaces", on_it, "--force", "--grace-period=0")
 
 
 def stop(machine: Machine) -> None:
@@ -114,7 +124,10 @@ def clear(machine: Machine) -> None:
     for link in LOG_LINKS.glob("*"):
         if link.is_symlink() and machine.folder in link.readlink().parents:
             link.unlink()
-    for trace in CNI_TRACES.glob(f"{machine_parts.network_name(machine)}-*"):
+    network_name = machine_parts.network_name(machine)
+    for trace in CNI_TRACES.glob(f"{network_name}-*-eth0"):
+        container = trace.name.removeprefix(f"{network_name}-").removesuffix("-eth0")
+        (CNI_TRACES / f"cni-loopback-{container}-lo").unlink(missing_ok=True)
         trace.unlink()
     shutil.rmtree(machine.folder)
 
@@ -126,3 +139,7 @@ def _present(name: str) -> Machine:
     if machine not in layout.present():
         raise Failure(f"the cluster has no machine {name}", f"make up MACHINES={machine.number}")
     return machine
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

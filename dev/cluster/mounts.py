@@ -9,8 +9,12 @@ from dev.failure import Failure
 
 def beneath(folder: Path) -> list[Path]:
     """Mount points inside the folder, the innermost and newest first."""
-    table = Path("/proc/self/mountinfo").read_text().splitlines()
-    points = [Path(_unescape(line.split()[4])) for line in table]
+    return listed(Path("/proc/self/mountinfo").read_text(), folder)
+
+
+def listed(table: str, folder: Path) -> list[Path]:
+    """The same for the text of a mountinfo file, whose lines are in the order of mounting."""
+    points = [Path(_unescape(line.split()[4])) for line in table.splitlines()]
     return [point for point in reversed(points) if folder in point.parents]
 
 

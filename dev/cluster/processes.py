@@ -23,8 +23,8 @@ from dev.cluster.probes import Probe
 from dev.failure import Failure
 
 SHOWN_LINES = 15
-RECORD_S = 10.0
-TERM_S = 10.0
+DEADLINE_S = 10.0  # for what the kernel does at once
+TERM_S = 5.0
 BECOME = 'echo "$$ $(cut -d" " -f22 "/proc/$$/stat") $1 $2" > "$0"; shift 2; exec "$@"'
 
 
@@ -165,7 +165,7 @@ def end(handle: int, term_s: float) -> None:
         if watch.poll(term_s * 1000):
             return
     signal.pidfd_send_signal(handle, signal.SIGKILL)
-    watch.poll(TERM_S * 1000)
+    watch.poll(DEADLINE_S * 1000)
 
 
 @contextmanager
@@ -214,7 +214,7 @@ def _start(component: Component) -> None:
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True, cwd="/", env=_environment()
         )
     wait.until(
-        lambda: _has_become(component), f"{component.name} started", RECORD_S, lambda: _tail(component)
+        lambda: _has_become(component), f"{component.name} started", DEADLINE_S, lambda: _tail(component)
     )
 
 

@@ -1,0 +1,3 @@
+module kvring.dev/dev/probe
+
+go 1.26.0
