@@ -13,6 +13,7 @@ from kvring_operator.world import Container, Exit, Machine, Phase, Pod, World
 
 NOW = 1_800_000_000.0
 IMAGE = pod.Image("kvring/node:1", "IfNotPresent")
+KEY = api.Key("default", "chat")
 UID = "11111111-1111-1111-1111-111111111111"
 READY = Container(running=True, ready=True)
 
@@ -60,7 +61,7 @@ def member(slot: int, incarnation: int = 1, **changes: Any) -> Pod:
     base = Pod(
         name=f"chat-{slot}-{incarnation}",
         uid=f"uid-{slot}-{incarnation}",
-        owner=api.Key("default", "chat"),
+        owner=KEY,
         owner_uid=UID,
         slot=slot,
         incarnation=incarnation,

@@ -24,7 +24,7 @@ from kvring_operator.actions import (
     SetGate,
 )
 from kvring_operator.desire import Desired
-from kvring_operator.world import World
+from kvring_operator.world import Pod, World
 
 POLL_S = 0.5
 """How soon to ask again a node that is loading, draining, or has not answered.
@@ -145,15 +145,21 @@ def _create(desired: Desired, layout: slots.Layout) -> Iterable[Action]:
 def _gates(world: World, ring: Ring) -> Iterable[Action]:
     """True after the member holds the ring; False as soon as it does not stand on it.
 
-    In between nothing changes.
+    Two exceptions keep requests from finding nobody: while a new epoch spreads nothing changes, and the old
+    pod of a slot serves until the new one is ready.
     """
-    dismissed = {found.name for found in world.pods if not found.staying}
     for found in world.pods:
-        on_ring = members.active(ring, found) and found.name not in dismissed
-        if found.gate and not on_ring:
+        on_ring = found.staying and members.active(ring, found)
+        if found.gate and not on_ring and not _bridges(world, found):
             yield SetGate(found, False, "it is not the active pod of its slot")
         elif not found.gate and on_ring and world.ring == ring and members.acknowledged(world, found, ring):
             yield SetGate(found, True, f"it holds ring epoch {ring.epoch} and its model is loaded")
+
+
+def _bridges(world: World, old: Pod) -> bool:
+    """Whether a pod still serves for its slot although a younger one stands on the ring already."""
+    successors = [pod for pod in world.pods if pod.slot == old.slot and pod.staying and pod is not old]
+    return old.staying and world.loaded(old) and bool(successors) and not any(pod.ready for pod in successors)
 
 
 def _farewell(desired: Desired, world: World, now: float) -> Iterable[Action]:

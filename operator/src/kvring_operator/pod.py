@@ -86,7 +86,7 @@ def labels(key: Key, slot: int, incarnation: int) -> dict[str, str]:
         **_fixed_labels(key),
         names.LABEL_SLOT: str(slot),
         names.LABEL_INCARNATION: str(incarnation),
-        names.LABEL_RING: RingLabel.SERVING,
+        names.LABEL_RING: RingLabel.SERVING.value,
     }
 
 

@@ -30,16 +30,16 @@ ROLLING = [
         [],
     ),
     Row(
-        "roll-out: the slot passes to the new pod when it has loaded",
+        "roll-out: the slot passes to the new pod when it has loaded, and the old one serves on",
         desired(1),
         world(member(0, template_hash=OLD), loading(0, 2, container=builders.READY), on_ring=ring(member(0))),
-        ["publish epoch 4: chat-0-2 Active", "gate of chat-0-1 closes", "push epoch 4 to chat-0-2"],
+        ["publish epoch 4: chat-0-2 Active", "push epoch 4 to chat-0-2"],
     ),
     Row(
         "roll-out: the old pod leaves when the new one is ready",
         desired(1),
-        world(member(0, template_hash=OLD, gate=False), member(0, 2), on_ring=ring(member(0, 2))),
-        ["BeginDrain chat-0-1"],
+        world(member(0, template_hash=OLD), member(0, 2), on_ring=ring(member(0, 2))),
+        ["BeginDrain chat-0-1", "gate of chat-0-1 closes"],
     ),
     Row(
         "roll-out: the next slot waits until the old pod of the last one is gone",
