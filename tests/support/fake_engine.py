@@ -51,6 +51,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = os.getppid()
     with zmq.Context() as context, context.socket(zmq.PULL) as source, context.socket(zmq.PUSH) as sink:
+        sink.linger = 1000  # the front may be gone
         source.connect(args.inbox)
         sink.connect(args.outbox)
         encode = msgspec.msgpack.encode

@@ -1,10 +1,14 @@
-"""`python -m tests.support.fake_node ENGINE_FLAGS -- NODE_FLAGS`: the real front with the fake engine."""
+"""The real front, a fake engine: `python -m tests.support.fake_node LAST_WORD ENGINE_FLAGS -- NODE_FLAGS`."""
 
 import sys
+from pathlib import Path
 
 from kvring_node import __main__ as node
 
 if __name__ == "__main__":
     border = sys.argv.index("--")
-    engine = [sys.executable, "-m", "tests.support.fake_engine", *sys.argv[1:border]]
-    node.main(sys.argv[border + 1 :], engine_command=engine)
+    node.main(
+        sys.argv[border + 1 :],
+        engine_command=[sys.executable, "-m", "tests.support.fake_engine", *sys.argv[2:border]],
+        termination_log=Path(sys.argv[1]),
+    )

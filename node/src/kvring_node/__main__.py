@@ -15,7 +15,12 @@ from kvring_node.model.tokenizer import Tokenizer
 ENGINE_COMMAND = (sys.executable, "-m", "kvring_node.engine.process")
 
 
-def main(argv: Sequence[str] | None = None, engine_command: Sequence[str] = ENGINE_COMMAND) -> None:
+def main(
+    argv: Sequence[str] | None = None,
+    *,
+    engine_command: Sequence[str] = ENGINE_COMMAND,
+    termination_log: Path = Path(names.TERMINATION_LOG),
+) -> None:
     """Serve until a signal; exits with 0, with 1 after a fault, with 2 when the settings are wrong."""
     chosen = settings.parse(sys.argv[1:] if argv is None else argv)
     logs.configure(chosen.log_level)
@@ -25,7 +30,7 @@ def main(argv: Sequence[str] | None = None, engine_command: Sequence[str] = ENGI
         download=fetch.from_hub(chosen.download_dir),
         wall_clock=time.time,
         monotonic=time.monotonic,
-        termination_log=Path(names.TERMINATION_LOG),
+        termination_log=termination_log,
     )
     try:
         code = uvloop.run(front.run(chosen, ports))

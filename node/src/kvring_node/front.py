@@ -221,6 +221,7 @@ class Front:
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=LAST_ANSWERS_S,
         )
         server = _Server(config)

@@ -249,8 +249,10 @@ class Generation:
     def _read(self, answer: messages.Tokens) -> Piece:
         self._note(answer)
         text = ""
+        # With STOP the last token is the one that the model, or a stop token id, ended with: it has no text.
+        shown = answer.token_ids[: -1 if answer.finish_reason is messages.FinishReason.STOP else None]
         # Token by token, so that what comes after a stop string is neither shown nor counted.
-        for num_taken, token_id in enumerate(answer.token_ids, start=1):
+        for num_taken, token_id in enumerate(shown, start=1):
             text += self._matcher.push(self._detokenizer.push([token_id]))
             if self._matcher.matched:
                 return self._finish(text, answer.token_ids[:num_taken], messages.FinishReason.STOP)
@@ -303,7 +305,7 @@ async def _in_thread_if(is_long: bool, encode: Callable[[_P], list[int]], prompt
 
 def _fit(ask: Ask, num_prompt_tokens: int, served: Served) -> messages.SamplingParams:
     """The sampling parameters with a `max_tokens` that the model has room for; raises `InvalidAsk`."""
-    param = "prompt"
+    param = "messages" if isinstance(ask.prompt, Conversation) else "prompt"
     limit = served.loaded.max_model_len
     if num_prompt_tokens == 0:
         raise InvalidAsk("the prompt is empty; give at least one token", param, "invalid_value")

@@ -51,8 +51,7 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a prompt, with the special tokens that the model wants around it."""
-        ids: list[int] = self._tokenizer.encode(text).ids
-        return ids
+        return self._ids(text, add_special_tokens=True)
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]], **variables: Any) -> list[int]:
         """Token ids of a conversation, ready for the assistant's answer.
@@ -61,8 +60,7 @@ class Tokenizer:
             TemplateError: the model has no chat template, or the template refuses the messages.
         """
         rendered = self.render_chat(messages, **variables)
-        ids: list[int] = self._tokenizer.encode(rendered, add_special_tokens=False).ids
-        return ids
+        return self._ids(rendered, add_special_tokens=False)
 
     def render_chat(self, messages: Sequence[Mapping[str, Any]], **variables: Any) -> str:
         """The text that `encode_chat` encodes.
@@ -78,6 +76,12 @@ class Tokenizer:
             )
         except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
             raise TemplateError(f"the model's chat template refuses these messages: {error}") from error
+
+    def _ids(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        # A batch of one: `encode` keeps the interpreter's lock, this gives it back while a long text is cut.
+        batch = self._tokenizer.encode_batch_fast([text], add_special_tokens=add_special_tokens)
+        ids: list[int] = batch[0].ids
+        return ids
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of tokens, special ones left out."""

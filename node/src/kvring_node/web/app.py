@@ -18,7 +18,6 @@ def make(ctx: Context, place: internal.Membership) -> ASGIApp:
         title="kvring node",
         version=kvring_node.__version__,
         description="OpenAI-compatible inference over a paged, shareable KV cache.",
-        max_body_size=ctx.settings.max_body_bytes,
         redirect_slashes=False,
     )
     for router in (

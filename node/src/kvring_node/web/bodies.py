@@ -13,9 +13,24 @@ from kvring_node.web.errors import ApiError
 _T = TypeVar("_T")
 
 
-async def read(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:
-    """The body of `request`; raises `ApiError` 400 when it is not what `decoder` takes."""
-    body = await request.body()
+async def read_bytes(request: Request, limit_bytes: int) -> bytes:
+    """The body of `request`; raises `ApiError` 413 when it is larger than the limit, without keeping it."""
+    too_large = ApiError(
+        413, f"the body is larger than {limit_bytes} bytes; shorten the prompt", code="body_too_large"
+    )
+    if int(request.headers.get("content-length", 0)) > limit_bytes:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit_bytes:
+            raise too_large
+    return bytes(body)
+
+
+async def read(request: Request, decoder: msgspec.json.Decoder[_T], limit_bytes: int) -> _T:
+    """What `decoder` makes of the body; raises `ApiError` 400 when it takes it not, 413 when too large."""
+    body = await read_bytes(request, limit_bytes)
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:

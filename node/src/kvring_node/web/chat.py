@@ -26,7 +26,7 @@ def routes(ctx: context.Context) -> APIRouter:
         ),
     )
     async def chat_completions(request: Request) -> Response:
-        body = await bodies.read(request, decoder)
+        body = await bodies.read(request, decoder, ctx.settings.max_body_bytes)
         bodies.refuse_unsupported(body)
         ctx.check_model(body.model)
         answer_id = f"chatcmpl-{context.fresh_id()}"

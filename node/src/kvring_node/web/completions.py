@@ -30,7 +30,7 @@ def routes(ctx: context.Context) -> APIRouter:
         ),
     )
     async def completions(request: Request) -> Response:
-        body = await bodies.read(request, decoder)
+        body = await bodies.read(request, decoder, ctx.settings.max_body_bytes)
         bodies.refuse_unsupported(body)
         ctx.check_model(body.model)
         answer_id = f"cmpl-{context.fresh_id()}"

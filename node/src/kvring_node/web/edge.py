@@ -56,9 +56,7 @@ class Edge:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         status = status or 499  # nothing was sent: the client went away
         self._metrics.http(handler, method, status, took_s)
-        # 503 is how a node that loads or drains answers every probe: nothing is wrong with it.
-        failed = status >= 500 and status != 503
-        level = logging.ERROR if failed else logging.INFO if status >= 400 else logging.DEBUG
+        level = _level(status)
         if _log.isEnabledFor(level):
             _log.log(
                 level,
@@ -68,6 +66,12 @@ class Edge:
                 status,
                 extra={"request_id": scope["state"]["request_id"], "took_s": round(took_s, 4)},
             )
+
+
+def _level(status: int) -> int:
+    if status < 400 or status == 503:  # 503 is how a node that loads or drains answers every probe
+        return logging.DEBUG
+    return logging.ERROR if status >= 500 else logging.INFO
 
 
 def _request_id(scope: Scope) -> bytes:

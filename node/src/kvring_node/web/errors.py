@@ -80,9 +80,8 @@ HANDLED = (
 _HTTP = {
     404: "there is nothing at this path; /openapi.json lists what there is",
     405: "this path takes another method; /openapi.json lists which",
-    413: "the request body is too large; shorten it or raise --max-body-bytes",
 }
-_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+_CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
 def _kind(status: int) -> str:

@@ -27,7 +27,7 @@ def routes(ctx: context.Context) -> APIRouter:
         ),
     )
     async def generate(request: Request) -> Response:
-        body = await bodies.read(request, decoder)
+        body = await bodies.read(request, decoder, ctx.settings.max_body_bytes)
         name = context.request_id(request)
         params = messages.SamplingParams(temperature=body.temperature, top_p=body.top_p)
         ask = service.Ask(

@@ -8,7 +8,7 @@ from fastapi.responses import Response
 
 from kvring_contract import wire
 from kvring_node import membership, service
-from kvring_node.web import describe
+from kvring_node.web import bodies, describe
 from kvring_node.web.context import Context
 
 _ERRORS = (400, 401, 409)
@@ -26,7 +26,7 @@ def routes(ctx: Context, place: Membership, key_file: Path) -> APIRouter:
     router = APIRouter(tags=["internal"])
 
     async def signed_body(request: Request) -> bytes:
-        body = await request.body()
+        body = await bodies.read_bytes(request, ctx.settings.max_body_bytes)
         header = request.headers.get(wire.SIGNATURE_HEADER)
         key = await asyncio.to_thread(key_file.read_bytes)
         wire.verify(key, request.method, request.url.path, body, header, ctx.wall_clock())

@@ -1,0 +1,235 @@
+"""The node's life as Kubernetes sees it: signals, deaths, floods, clients that go away."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from tests.support import node as nodes
+from tests.support import poll
+from tests.support.node import Node
+
+SLOW = ("--step-s", "0.02")
+LONG = {"prompt": "abc", "max_tokens": 100}
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    """A node of its own for each test, two seconds for a hundred tokens."""
+    with nodes.fake(tmp_path, engine_flags=SLOW) as running:
+        running.wait_ready()
+        yield running
+
+
+def wait_running(node: Node, number: int = 1) -> None:
+    poll.until(
+        lambda: node.http.get("/v1/metrics").json()["requests_running"],
+        lambda running: running == number,
+        what=f"{number} running",
+        within_s=10,
+        every_s=0.02,
+    )
+
+
+def test_the_front_never_loads_torch() -> None:
+    program = "import sys, kvring_node.__main__; sys.exit('torch' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_sigterm_lets_running_requests_finish_and_ends_well(node: Node) -> None:
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(httpx.post, f"{node.url}/v1/completions", json=LONG, timeout=30)
+        wait_running(node)
+
+        node.terminate()
+        poll.until(lambda: not node.is_ready(), what="not ready", within_s=2, every_s=0.02)
+
+        assert running.result().json()["choices"][0]["text"] == "abc" * 33 + "a"
+    assert node.exit_code() == 0
+
+
+def test_requests_that_come_shortly_after_sigterm_are_served(tmp_path: Path) -> None:
+    with nodes.fake(tmp_path, "--drain-lag-s", "1.5") as node:
+        node.wait_ready()
+        node.terminate()
+        poll.until(lambda: not node.is_ready(), what="not ready", within_s=1, every_s=0.02)
+
+        late = node.http.post("/v1/completions", json={"prompt": "x", "max_tokens": 1})
+
+        assert late.status_code == 200
+        assert node.exit_code() == 0
+
+
+def test_the_grace_ends_requests_that_outlast_it(tmp_path: Path) -> None:
+    with nodes.fake(tmp_path, "--grace-s", "0.5", engine_flags=SLOW) as node:
+        node.wait_ready()
+        with node.http.stream("POST", "/v1/completions", json={**LONG, "stream": True}) as answer:
+            lines = (line for line in answer.iter_lines() if line)
+            next(lines)
+            node.terminate()
+            *_, error, done = lines
+
+        assert json.loads(error.removeprefix("data: "))["error"]["type"] == "service_unavailable_error"
+        assert done == "data: [DONE]"
+        assert node.exit_code() == 0
+
+
+def test_a_second_sigterm_ends_at_once(node: Node) -> None:
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(
+            httpx.post, f"{node.url}/v1/completions", json={**LONG, "max_tokens": 500}, timeout=30
+        )
+        wait_running(node)
+        node.terminate()
+        poll.until(lambda: not node.is_ready(), what="not ready", within_s=2, every_s=0.02)
+        node.terminate()
+
+        assert node.exit_code(within_s=6) == 0
+        assert running.result().status_code == 503
+
+
+def test_sigterm_while_loading_ends_at_once(tmp_path: Path) -> None:
+    with nodes.fake(tmp_path) as node:
+        node.terminate()
+
+        assert node.exit_code(within_s=10) == 0
+
+
+def test_a_killed_engine_is_noticed_told_and_ends_the_node(node: Node) -> None:
+    whole: list[httpx.Response] = []
+    asking = threading.Thread(
+        target=lambda: whole.append(httpx.post(f"{node.url}/v1/completions", json=LONG, timeout=30))
+    )
+    asking.start()
+    with node.http.stream("POST", "/v1/completions", json={**LONG, "stream": True}) as answer:
+        lines = (line for line in answer.iter_lines() if line)
+        next(lines)
+        wait_running(node, 2)
+
+        node.engine().kill()
+        killed_at = time.monotonic()
+        poll.until(lambda: not node.is_ready(), what="not ready", within_s=2, every_s=0.02)
+        *_, error, done = lines
+
+    asking.join()
+    assert time.monotonic() - killed_at < 2
+    assert json.loads(error.removeprefix("data: "))["error"]["code"] == "engine_dead"
+    assert done == "data: [DONE]"
+    assert (whole[0].status_code, whole[0].json()["error"]["code"]) == (503, "engine_dead")
+    assert whole[0].headers["retry-after"] == "1"
+    assert node.exit_code(within_s=10) == 1
+    word = json.loads(node.last_word.read_text())
+    assert word["reason"] == "EngineDied"
+    assert "SIGKILL" in word["message"]
+
+
+def test_an_engine_dies_with_its_front(node: Node) -> None:
+    engine = node.engine()
+
+    node.process.kill()
+
+    def ended() -> bool:  # whoever inherits it may never ask for its exit code
+        return not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE
+
+    poll.until(ended, what="the engine's end", within_s=10, every_s=0.1)
+
+
+def test_a_model_that_cannot_be_loaded_leaves_a_last_word(tmp_path: Path) -> None:
+    with nodes.fake(tmp_path, engine_flags=("--fail", "ModelCorrupt")) as node:
+        assert node.exit_code() == 1
+
+        word = json.loads(node.last_word.read_text())
+        assert word == {"reason": "ModelCorrupt", "message": "the fake was told to fail; tell it not to"}
+        assert node.lines()[-1]["reason"] == "ModelCorrupt"
+
+
+def test_a_tokenizer_that_cannot_be_read_leaves_a_last_word(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with nodes.fake(tmp_path, "--model", str(empty)) as node:
+        assert node.exit_code() == 1
+
+        assert json.loads(node.last_word.read_text())["reason"] == "ModelIncomplete"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_client_that_goes_away_frees_its_request_at_once(node: Node, stream: bool) -> None:
+    body = {**LONG, "max_tokens": 500, "stream": stream}
+    with httpx.Client(base_url=node.url) as client:
+        if stream:
+            with client.stream("POST", "/v1/completions", json=body) as answer:
+                next(answer.iter_lines())
+        else:
+            with pytest.raises(httpx.ReadTimeout):
+                client.post("/v1/completions", json=body, timeout=0.3)
+    gone_at = time.monotonic()
+
+    poll.until(lambda: [*map(_kind, node.received())], lambda kinds: kinds == ["Submit", "Abort"],
+               what="an abort", within_s=5, every_s=0.01)  # fmt: skip
+    assert time.monotonic() - gone_at < 1
+    wait_running(node, 0)
+
+
+def test_a_full_queue_sends_clients_away_and_takes_them_again(tmp_path: Path) -> None:
+    flags = ("--max-sequences", "1", "--max-waiting", "1")
+    with nodes.fake(tmp_path, *flags, engine_flags=SLOW) as node, ThreadPoolExecutor() as pool:
+        node.wait_ready()
+        asking = [
+            pool.submit(httpx.post, f"{node.url}/v1/completions", json=LONG, timeout=30) for _ in range(2)
+        ]
+        wait_running(node, 2)
+
+        refused = node.http.post("/v1/completions", json=LONG)
+
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
+        assert refused.headers["retry-after"] == "1"
+        assert [one.result().status_code for one in asking] == [200, 200]
+        assert node.http.post("/v1/completions", json={"prompt": "x"}).status_code == 200
+
+
+def test_a_prompt_of_megabytes_does_not_stop_other_requests(tmp_path: Path) -> None:
+    with nodes.fake(tmp_path) as node, ThreadPoolExecutor() as pool:
+        node.wait_ready()
+        large = pool.submit(
+            httpx.post, f"{node.url}/v1/completions", json={"prompt": "def f(x): " * 500_000}, timeout=60
+        )
+        slowest = 0.0
+        while not large.done():
+            began_at = time.monotonic()
+            assert node.http.get("/health").status_code == 200
+            slowest = max(slowest, time.monotonic() - began_at)
+
+        assert large.result().json()["error"]["code"] == "context_length_exceeded"
+        assert slowest < 1
+
+
+def test_a_taken_port_is_said_and_ends_with_code_2(node: Node, tmp_path: Path) -> None:
+    port = node.url.rsplit(":", 1)[1]
+    command = [
+        sys.executable,
+        "-m",
+        "kvring_node",
+        "--model",
+        str(tmp_path),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        port,
+    ]
+
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+
+    assert ended.returncode == 2
+    assert "choose another --port" in ended.stderr
+
+
+def _kind(message: dict[str, str]) -> str:
+    return message["type"]

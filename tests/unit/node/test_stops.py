@@ -1,0 +1,68 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvring_node.stops import StopMatcher
+
+TEXTS = st.text(alphabet="ab.", max_size=20)
+STOPS = st.lists(st.text(alphabet="ab.", min_size=1, max_size=4), max_size=3)
+
+
+def answer(pieces: list[str], stops: list[str]) -> tuple[str, bool]:
+    matcher = StopMatcher(stops)
+    shown = ""
+    for piece in pieces:
+        shown += matcher.push(piece)
+        if matcher.matched:
+            return shown, True
+    return shown + matcher.flush(), False
+
+
+@pytest.mark.parametrize(
+    ("pieces", "stops", "shown", "matched"),
+    [
+        (["one two"], [], "one two", False),
+        (["one two"], [" "], "one", True),
+        (["one", " t", "wo three"], ["two"], "one ", True),
+        (["one t", "wine"], ["two"], "one twine", False),
+        (["aab"], ["b", "ab"], "a", True),
+        (["ab", "c"], ["abc", "b"], "a", True),
+        (["abc"], ["abc", "b"], "a", True),
+        (["\n", "\n", "x"], ["\n\n"], "", True),
+    ],
+    ids=[
+        "without stop strings all passes",
+        "text from the stop string on is left out",
+        "a stop string may come in pieces",
+        "what only began like one is given back",
+        "of two that end together the longer one counts",
+        "the one that is complete first counts",
+        "and that does not depend on the cutting",
+        "a doubled character is found",
+    ],
+)
+def test_an_answer_ends_where(pieces: list[str], stops: list[str], shown: str, matched: bool) -> None:
+    assert answer(pieces, stops) == (shown, matched)
+
+
+@given(st.lists(TEXTS, max_size=6), STOPS)
+def test_however_a_text_is_cut_the_answer_is_the_same(pieces: list[str], stops: list[str]) -> None:
+    assert answer(pieces, stops) == answer(["".join(pieces)], stops) == answer(list("".join(pieces)), stops)
+
+
+@given(TEXTS, STOPS)
+def test_the_answer_is_the_text_up_to_the_first_complete_stop_string(text: str, stops: list[str]) -> None:
+    ends = [end for end in range(len(text) + 1) if any(text[:end].endswith(stop) for stop in stops)]
+    whole = text[: ends[0]] if ends else text
+    longest = max((len(stop) for stop in stops if ends and whole.endswith(stop)), default=0)
+
+    assert answer([text], stops) == (whole[: len(whole) - longest], bool(ends))
+
+
+@given(TEXTS, STOPS)
+def test_only_what_may_still_become_a_stop_string_is_held_back(text: str, stops: list[str]) -> None:
+    matcher = StopMatcher(stops)
+    shown = matcher.push(text)
+
+    held = "" if matcher.matched else text[len(shown) :]
+    assert held == "" or any(stop.startswith(held) for stop in stops)

@@ -1,0 +1,136 @@
+"""The `openai` client, unchanged, against a real socket."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import openai
+import pytest
+import pytest_asyncio
+from tests.support.node import Node
+
+
+@pytest.fixture
+def client(node: Node) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{node.url}/v1", api_key="unused", max_retries=0) as made:
+        yield made
+
+
+@pytest_asyncio.fixture
+async def async_client(node: Node) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with openai.AsyncOpenAI(base_url=f"{node.url}/v1", api_key="unused", max_retries=0) as made:
+        yield made
+
+
+def test_models_are_listed_with_their_length(client: openai.OpenAI) -> None:
+    (model,) = client.models.list().data
+
+    assert (model.id, model.owned_by) == ("echo", "kvring")
+    assert model.to_dict()["max_model_len"] == 512
+
+
+def test_a_completion_has_text_reason_and_usage(client: openai.OpenAI) -> None:
+    answer = client.completions.create(model="echo", prompt="0123456789abcdef+", max_tokens=20, temperature=0)
+
+    assert answer.choices[0].text == "0123456789abcdef+012"
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (
+        17,
+        20,
+        37,
+    )
+    assert answer.usage.prompt_tokens_details is not None
+    assert answer.usage.prompt_tokens_details.cached_tokens == 16
+
+
+def test_several_prompts_have_a_choice_each(client: openai.OpenAI) -> None:
+    answer = client.completions.create(model="echo", prompt=["ab", "xy"], max_tokens=4)
+
+    assert [(choice.index, choice.text) for choice in answer.choices] == [(0, "abab"), (1, "xyxy")]
+    assert answer.usage is not None
+    assert answer.usage.total_tokens == 12
+
+
+def test_a_stop_string_ends_the_text_and_is_left_out(client: openai.OpenAI) -> None:
+    answer = client.completions.create(
+        model="echo", prompt="one two ", max_tokens=50, stop=["two o", "never"]
+    )
+
+    assert (answer.choices[0].text, answer.choices[0].finish_reason) == ("one ", "stop")
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == len("one two o")
+
+
+def test_text_of_several_bytes_a_character_arrives_whole(client: openai.OpenAI) -> None:
+    pieces = [
+        chunk.choices[0].text
+        for chunk in client.completions.create(model="echo", prompt="aé漢🎈", max_tokens=20, stream=True)
+    ]
+
+    assert "".join(pieces) == "aé漢🎈aé漢🎈"
+    assert "\N{REPLACEMENT CHARACTER}" not in "".join(pieces)
+
+
+def test_a_streamed_completion_ends_with_its_usage(client: openai.OpenAI) -> None:
+    chunks = list(
+        client.completions.create(
+            model="echo", prompt="abc", max_tokens=5, stream=True, stream_options={"include_usage": True}
+        )
+    )
+
+    assert "".join(choice.text for chunk in chunks for choice in chunk.choices) == "abcab"
+    assert [chunk.choices[0].finish_reason for chunk in chunks[:-1]][-1] == "length"
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == 5
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+def test_a_chat_uses_the_models_template(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model="echo",
+        messages=[
+            {"role": "developer", "content": "be kind"},
+            {"role": "user", "content": [{"type": "text", "text": "hi"}, {"type": "text", "text": "you"}]},
+        ],
+        max_completion_tokens=100,
+        stop="<assistant>",
+    )
+
+    assert answer.choices[0].message.role == "assistant"
+    assert answer.choices[0].message.content == "<system>be kind\n<user>hi\nyou\n"
+    assert answer.choices[0].finish_reason == "stop"
+
+
+def test_a_chat_without_a_limit_may_fill_the_model(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(model="echo", messages=[{"role": "user", "content": "x"}])
+
+    assert answer.usage is not None
+    assert answer.usage.total_tokens == 512
+
+
+async def test_a_streamed_chat_names_the_role_first(async_client: openai.AsyncOpenAI) -> None:
+    stream = await async_client.chat.completions.create(
+        model="echo",
+        messages=[{"role": "user", "content": "hi"}],
+        max_tokens=8,
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    chunks = [chunk async for chunk in stream]
+
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1]) == "<user>hi"
+    assert [chunk.choices[0].finish_reason for chunk in chunks[:-1]] == [None] * (len(chunks) - 2) + [
+        "length"
+    ]
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == 8
+
+
+async def test_an_error_has_the_clients_own_class(async_client: openai.AsyncOpenAI) -> None:
+    with pytest.raises(openai.NotFoundError, match="does not exist"):
+        await async_client.completions.create(model="other", prompt="x")
+    with pytest.raises(openai.BadRequestError) as caught:
+        await async_client.completions.create(model="echo", prompt="x", max_tokens=-1)
+    assert caught.value.code == "invalid_value"
+    assert caught.value.param == "max_tokens"
