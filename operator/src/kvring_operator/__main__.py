@@ -8,6 +8,7 @@ import logging
 import random  # jitter of retries; the one place that holds real randomness
 import signal
 import sys
+from typing import Any, cast
 
 import kopf
 
@@ -61,6 +62,7 @@ async def run(chosen: settings.Settings, found: login.Login, clock: Clock) -> in
             await kopf.operator(
                 registry=handlers.registry(found, operator.queue.add),
                 settings=handlers.settings(),
+                identity=cast("Any", chosen.identity),  # else kopf asks for our user's name, and a pod has none
                 clusterwide=not chosen.watch_namespaces,
                 namespaces=chosen.watch_namespaces,
                 stop_flag=stop,

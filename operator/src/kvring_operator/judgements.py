@@ -175,7 +175,7 @@ def _ready(case: Case, verdicts: Iterable[Verdict]) -> Verdict:
     """True when every member serves; otherwise the first condition that says why not."""
     by_type = {verdict.type: verdict for verdict in verdicts}
     ready, wanted = sum(pod.ready for pod in case.staying), case.desired.replicas
-    for kind in (Condition.AVAILABLE, Condition.MODEL_LOADED, Condition.RING_CONVERGED):
+    for kind in (Condition.MODEL_LOADED, Condition.RING_CONVERGED, Condition.AVAILABLE):
         if by_type[kind].status != TRUE:
             cause = (
                 by_type[Condition.DEGRADED] if by_type[Condition.DEGRADED].status == TRUE else by_type[kind]
