@@ -62,7 +62,7 @@ async def run(chosen: settings.Settings, found: login.Login, clock: Clock) -> in
             await kopf.operator(
                 registry=handlers.registry(found, operator.queue.add),
                 settings=handlers.settings(),
-                identity=cast("Any", chosen.identity),  # else kopf asks for our user's name, and a pod has none
+                identity=cast("Any", chosen.identity),  # else kopf asks for a user name: pods have none
                 clusterwide=not chosen.watch_namespaces,
                 namespaces=chosen.watch_namespaces,
                 stop_flag=stop,
