@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from dev import build, commands, failure, manifests, paths
 from tests.support import kube, poll, release
 
@@ -86,6 +87,57 @@ def test_a_value_that_the_schema_does_not_know_is_refused_before_anything_is_mad
     with pytest.raises(failure.Failure, match="colour"):
         helm("install", "refused", manifests.CHART, "--set=colour=blue")
     assert left_over(api, namespace) == []
+
+
+def test_the_api_server_takes_every_object_of_install_yaml(api: kube.Api, kvring: release.Release) -> None:
+    for found in yaml.safe_load_all(manifests.INSTALL.read_text()):
+        api.apply(found, dry_run=True)
+
+
+@pytest.mark.parametrize(
+    ("role", "verb", "subresource", "allowed"),
+    [
+        ("view", "list", "", True),
+        ("view", "create", "", False),
+        ("view", "patch", "scale", False),
+        ("edit", "create", "", True),
+        ("edit", "patch", "scale", True),
+        ("edit", "patch", "status", False),
+        ("admin", "delete", "", True),
+    ],
+)
+def test_the_clusters_own_roles_reach_pools(
+    api: kube.Api,
+    kvring: release.Release,
+    namespace: str,
+    role: str,
+    verb: str,
+    subresource: str,
+    allowed: bool,
+) -> None:
+    user = f"some-{role}"
+    api.apply(
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": user, "namespace": namespace},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+        }
+    )
+    asked = {"namespace": namespace, "group": "kvring.dev", "resource": "inferenceclusters"}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "metadata": {},
+        "spec": {"user": user, "resourceAttributes": asked | {"verb": verb, "subresource": subresource}},
+    }
+
+    def answer() -> bool:
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        return bool(api.request("POST", path, json=review).json()["status"]["allowed"])
+
+    poll.until(answer, lambda said: said is allowed, what=f"{role} may {verb}: {allowed}", within_s=15)
 
 
 def ready_replicas(api: kube.Api, namespace: str) -> int:
