@@ -1,0 +1,46 @@
+"""Buildah with its own storage: images without a daemon, out of ordinary Dockerfiles."""
+
+import os
+from pathlib import Path
+
+from dev import commands, paths
+
+BUILD_S = 1800
+
+
+def run(*arguments: str | Path, timeout_s: float = BUILD_S, stdin: str | None = None) -> str:
+    """Runs one buildah command.
+
+    Raises:
+        Failure: buildah is missing or failed.
+    """
+    storage = paths.images() / "buildah"
+    temporary = storage / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    own = {"BUILDAH_ISOLATION": "chroot", "TMPDIR": str(temporary)}
+    placed = ("--storage-driver=overlay", f"--root={storage / 'root'}", f"--runroot={storage / 'run'}")
+    return commands.run(
+        ["buildah", *placed, *arguments], env=os.environ | own, timeout_s=timeout_s, stdin=stdin
+    )
+
+
+def has(image: str) -> bool:
+    """Whether the storage holds an image of this name."""
+    return bool(run("images", "--quiet", "--filter", f"reference={image}").strip())
+
+
+def build(dockerfile: Path, context: Path, image: str, *options: str) -> None:
+    """Builds an image; layers that are there already are taken as they are."""
+    run("build", "--layers", *options, f"--file={dockerfile}", f"--tag={image}", context)
+
+
+def push(image: str, reference: str) -> None:
+    """Pushes to a registry that speaks plain HTTP; layers it holds already are not sent again."""
+    run("push", "--tls-verify=false", "--compression-format=zstd", image, f"docker://{reference}")
+
+
+def keep_newest(name: str, number: int) -> None:
+    """Removes the older images of one name and the layers that only they held."""
+    listed = run("images", "--format={{.CreatedAtRaw}} {{.Name}}:{{.Tag}}", "--filter", f"reference={name}")
+    for line in sorted(listed.splitlines(), reverse=True)[number:]:
+        run("rmi", line.split()[-1])

@@ -1,0 +1,174 @@
+"""The images of the operator and of the node: what they are made from, their tags, where they are pushed.
+
+`python -m dev.images build [operator|node|all]` prints the references pushed. A tag is a hash of everything
+the image is made from, so an unchanged tree builds and pushes nothing.
+
+Without IMAGES, buildah builds them and the local cluster's registry keeps them. With IMAGES=registry/prefix
+the user's own docker, podman or buildah builds the same Dockerfiles and pushes there; BASE is another base.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dev import baseimage, buildah, commands, failure, paths, progress, registry
+from dev.cluster import layout
+from dev.preflight import Program
+
+PROGRAMS = (Program("buildah", "buildah"), Program("debootstrap", "debootstrap"))
+ENGINES = ("docker", "podman", "buildah")
+KEPT_BUILDS = 3  # of each image, in buildah's storage
+PUSH_S = 1800
+
+
+@dataclass(frozen=True)
+class Image:
+    """One of our images."""
+
+    name: str
+
+    @property
+    def repository(self) -> str:
+        """Its path in a registry, below the user's prefix."""
+        return f"kvring/{self.name}"
+
+    @property
+    def dockerfile(self) -> Path:
+        """What it is built by."""
+        return paths.REPOSITORY / self.name / "Dockerfile"
+
+    @property
+    def lock(self) -> Path:
+        """Its dependencies."""
+        return paths.REPOSITORY / self.name / "requirements.lock"
+
+    def sources(self) -> list[Path]:
+        """The files that are copied into it, in a fixed order."""
+        folders = (paths.REPOSITORY / "contract/src", paths.REPOSITORY / self.name / "src")
+        files = (file for folder in folders for file in folder.rglob("*") if file.is_file())
+        return sorted(file for file in files if "__pycache__" not in file.parts)
+
+
+OPERATOR = Image("operator")
+NODE = Image("node")
+BY_NAME = {image.name: image for image in (OPERATOR, NODE)}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where an image is: `repository:tag`, the repository with its registry."""
+
+    repository: str
+    tag: str
+
+    def __str__(self) -> str:
+        return f"{self.repository}:{self.tag}"
+
+
+def tag(image: Image, base: str) -> str:
+    """Hash of the base's name, the Dockerfile, the lock and the sources; never readable as a number."""
+    made_from = hashlib.sha256(base.encode())
+    for file in (image.dockerfile, image.lock, *image.sources()):
+        made_from.update(f"{file.relative_to(paths.REPOSITORY)}\0".encode() + file.read_bytes() + b"\0")
+    return f"src-{made_from.hexdigest()[:12]}"
+
+
+def dependencies_tag(image: Image, base: str) -> str:
+    """Hash of the base's name, the Dockerfile's first stage and the lock."""
+    stage, _, _ = image.dockerfile.read_bytes().partition(b"\nFROM deps\n")
+    return f"lock-{hashlib.sha256(base.encode() + stage + image.lock.read_bytes()).hexdigest()[:12]}"
+
+
+def build(image: Image, env: Mapping[str, str]) -> Reference:
+    """Makes sure that the image of this tree is in the registry; returns where."""
+    if prefix := env.get("IMAGES"):
+        return _build_with_engine(image, prefix.rstrip("/"), env)
+    return _build_here(image)
+
+
+def _build_here(image: Image) -> Reference:
+    reference = Reference(f"{layout.REGISTRY}/{image.repository}", tag(image, baseimage.name()))
+    if registry.holds(layout.REGISTRY, image.repository, reference.tag):
+        return reference
+    with _alone():
+        base = baseimage.ensure()
+        local = f"localhost/{image.repository}:{reference.tag}"
+        dependencies = f"localhost/{image.repository}-deps:{dependencies_tag(image, base)}"
+        options = _options(base)
+        if not buildah.has(dependencies):
+            with progress.step(f"image {image.name}: dependencies"):
+                buildah.build(image.dockerfile, paths.REPOSITORY, dependencies, "--target=deps", *options)
+        with progress.step(f"image {image.name}: code"):
+            buildah.build(image.dockerfile, paths.REPOSITORY, local, *options)
+        with progress.step(f"image {image.name}: push {reference}"):
+            buildah.push(local, str(reference))
+        buildah.keep_newest(f"localhost/{image.repository}", KEPT_BUILDS)
+        buildah.keep_newest(f"localhost/{image.repository}-deps", 1)
+    return reference
+
+
+def _options(base: str) -> list[str]:
+    """Lends the build this host's certificates and its uv cache, which `make venv` has filled already."""
+    cache = paths.home() / "uv"
+    cache.mkdir(parents=True, exist_ok=True)
+    options = [f"--build-arg=BASE={base}", "--build-arg=UV_NO_CACHE=0", f"--volume={cache}:/root/.cache/uv"]
+    if authority := os.environ.get("SSL_CERT_FILE"):
+        folder = Path(authority).parent
+        options += [f"--build-arg=SSL_CERT_FILE={authority}", f"--volume={folder}:{folder}:ro"]
+    return options
+
+
+def _build_with_engine(image: Image, prefix: str, env: Mapping[str, str]) -> Reference:
+    engine = next((name for name in ENGINES if shutil.which(name)), None)
+    if engine is None:
+        raise failure.Failure(
+            f"IMAGES={prefix} is set, but none of {', '.join(ENGINES)} is installed to build images with",
+            "install one of them, and log in to the registry with it",
+        )
+    base = env.get("BASE", "")
+    reference = Reference(f"{prefix}/{image.name}", tag(image, base))
+    options = [f"--build-arg=BASE={base}"] if base else []
+    with progress.step(f"image {image.name}: build with {engine}"):
+        commands.run(
+            [engine, "build", *options, f"--file={image.dockerfile}", f"--tag={reference}", paths.REPOSITORY],
+            timeout_s=buildah.BUILD_S,
+            remedy="BASE=registry/image:tag names another base image with Python 3.11 and pip",
+        )
+    with progress.step(f"image {image.name}: push {reference}"):
+        commands.run([engine, "push", str(reference)], timeout_s=PUSH_S, remedy=f"log in: {engine} login")
+    return reference
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One build at a time, also from different clones: they share buildah's storage."""
+    with (paths.images() / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def main(arguments: list[str]) -> int:
+    """Builds and pushes; prints the references on the last lines."""
+    parser = argparse.ArgumentParser(prog="python -m dev.images", description=__doc__)
+    parser.add_argument("command", choices=["build"])
+    parser.add_argument("image", nargs="?", choices=[*BY_NAME, "all"], default="all")
+    options = parser.parse_args(arguments)
+    wanted = BY_NAME.values() if options.image == "all" else [BY_NAME[options.image]]
+    try:
+        references = [build(image, os.environ) for image in wanted]
+    except failure.Failure as failed:
+        print(f"error: {failed}", file=sys.stderr)
+        return 1
+    print(*references, sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
