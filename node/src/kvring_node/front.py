@@ -119,31 +119,20 @@ class Front:
 
     async def _engine(self) -> None:
         """The engine's whole life; raises `Ended` when it ends by itself."""
-        folder, tokenizer = await self._fetched()
+        settings, ports = self._settings, self._ports
+        folder = await _blocking(fetch.local_folder, settings.model, settings.revision, ports.download)
         process = await EngineProcess.start(
-            [*self._ports.engine_command, self._options(folder), *self._channel.addresses]
+            [*ports.engine_command, self._options(folder), *self._channel.addresses]
         )
         try:
             ended = asyncio.ensure_future(process.ended())
+            tokenizer = await _blocking(ports.load_tokenizer, folder)
             await self._loaded(ended, tokenizer)
             how = await ended
             self._desk.fail(EngineGone(f"the engine process {how}; this node restarts, try again"))
             raise Ended("EngineDied", f"the engine process {how}")
         finally:
             await process.stop(ENGINE_STOP_S)
-
-    async def _fetched(self) -> tuple[Path, service.Tokenizer]:
-        uri, revision, download = self._settings.model, self._settings.revision, self._ports.download
-        loop, executor = asyncio.get_running_loop(), ThreadPoolExecutor(1)
-        try:
-            folder = await loop.run_in_executor(executor, fetch.local_folder, uri, revision, download)
-            return folder, await loop.run_in_executor(executor, self._ports.load_tokenizer, folder)
-        except fetch.ModelUnavailable as error:
-            raise Ended(error.reason, str(error)) from error
-        except ModelError as error:
-            raise Ended(error.reason, error.message) from error
-        finally:
-            executor.shutdown(wait=False)
 
     async def _loaded(self, ended: "asyncio.Future[str]", tokenizer: service.Tokenizer) -> None:
         news = self._channel.news
@@ -231,6 +220,19 @@ class Front:
         finally:
             server.should_exit = True
             await task
+
+
+async def _blocking(work: Callable[..., _T], *arguments: Any) -> _T:
+    """The result of `work` in a thread that nobody waits for at exit; raises `Ended` for a faulty model."""
+    executor = ThreadPoolExecutor(1)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(executor, work, *arguments)
+    except fetch.ModelUnavailable as error:
+        raise Ended(error.reason, str(error)) from error
+    except ModelError as error:
+        raise Ended(error.reason, error.message) from error
+    finally:
+        executor.shutdown(wait=False)
 
 
 @contextlib.asynccontextmanager
