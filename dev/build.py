@@ -175,9 +175,13 @@ def _follow(command: list[str], cwd: Path, env: dict[str, str], step: progress.S
         command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as compiler:
         assert compiler.stdout is not None
-        for line in compiler.stdout:
-            lines.append(line.rstrip())
-            step.note(f"{len(lines)} packages, {line.strip()}"[:80])
+        try:
+            for line in compiler.stdout:
+                lines.append(line.rstrip())
+                step.note(f"{len(lines)} packages, {line.strip()}"[:80])
+        except BaseException:
+            compiler.kill()  # an interrupted build must not go on writing where another may start
+            raise
     step.note("")
     if compiler.returncode != 0:
         said = "\n".join(lines[-SHOWN_LINES:])

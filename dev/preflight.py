@@ -157,7 +157,8 @@ def _addresses_are_free() -> None:
             if any(ipaddress.ip_address(entry["local"]) in taken for taken in ranges):
                 raise failure.Failure(
                     f"{entry['local']} on {interface['ifname']} lies in a range that the local cluster uses",
-                    f"free {', '.join(layout.RANGES)}, or edit dev/cluster/layout.py",
+                    "another local cluster may run from another KVRING_HOME: end it there (make down); "
+                    f"if not, free {', '.join(layout.RANGES)}, or edit dev/cluster/layout.py",
                 )
 
 

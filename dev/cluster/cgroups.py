@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dev.cluster import wait
+from dev.failure import Failure
 
 ROOT = Path("/sys/fs/cgroup")
 KUBELET_NEEDS = ("cpu", "cpuset", "memory", "pids")
@@ -29,7 +30,13 @@ def make(name: str, root: Path = ROOT) -> None:
     """Makes the cgroup in every hierarchy and fills in what a child needs."""
     if is_version_2(root):
         wanted = " ".join(f"+{controller}" for controller in KUBELET_NEEDS)
-        (root / "cgroup.subtree_control").write_text(wanted)
+        try:
+            (root / "cgroup.subtree_control").write_text(wanted)
+        except OSError as refused:
+            raise Failure(
+                f"the kernel does not hand down the cgroup controllers {wanted} ({refused.strerror})",
+                f"run on the host itself rather than in a container, or empty {root}/cgroup.procs",
+            ) from refused
         (root / name).mkdir(exist_ok=True)
         return
     for hierarchy in _hierarchies(root):

@@ -136,5 +136,9 @@ def _alone() -> Iterator[None]:
     """One `up` or `down` at a time, also from different clones."""
     paths.home().mkdir(parents=True, exist_ok=True)
     with (paths.home() / "run.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with progress.step("wait for another `make up` or `make down` to end"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
         yield

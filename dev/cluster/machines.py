@@ -119,8 +119,10 @@ def clear(machine: Machine) -> None:
     """Removes all that a machine leaves behind when its programs have ended. Can be repeated."""
     containers.end_shims(machine)
     cgroups.remove(machine.cgroup)
+    network.remove(
+        machine
+    )  # before its namespace goes with its mount, and takes the link with it at some moment
     mounts.detach(machine.folder)
-    network.remove(machine)
     for link in LOG_LINKS.glob("*"):
         if link.is_symlink() and machine.folder in link.readlink().parents:
             link.unlink()
