@@ -29,7 +29,7 @@ TERMINATION_LOG = "/dev/termination-log"
 
 
 class RingLabel(StrEnum):
-    """Values of the label `kvring.dev/ring` on a pod; the eviction lock selects SERVING, which a pod is from its birth."""
+    """Values of the label `kvring.dev/ring` on a pod; the eviction lock selects SERVING, its first one."""
 
     SERVING = "serving"
     DRAINING = "draining"
