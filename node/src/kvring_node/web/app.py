@@ -19,6 +19,8 @@ def make(ctx: Context, place: internal.Membership) -> ASGIApp:
         version=kvring_node.__version__,
         description="OpenAI-compatible inference over a paged, shareable KV cache.",
         redirect_slashes=False,
+        docs_url=None,  # the pages would load their scripts from elsewhere; /openapi.json is enough
+        redoc_url=None,
     )
     for router in (
         completions.routes(ctx),
