@@ -5,7 +5,6 @@ folder whose name carries a hash of everything it is made from; a folder appears
 """
 
 import fcntl
-import hashlib
 import os
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev import failure, paths, progress, versions
+from dev import compiler, failure, paths, progress, versions
 
 GOMOD = Path(__file__).resolve().parent / "gomod"
 SHOWN_LINES = 20
@@ -104,10 +103,7 @@ def key(part: Part) -> str:
 
 def fingerprint(part: Part, files: Mapping[str, bytes]) -> str:
     """The same for files that are handed in: changes with any of it, and with nothing else."""
-    made_from = hashlib.sha256(repr((part.programs, part.flags())).encode())
-    for name, content in sorted(files.items()):
-        made_from.update(f"{name} {len(content)}\n".encode() + content)
-    return made_from.hexdigest()[:12]
+    return paths.digest(repr((part.programs, part.flags(), sorted(files.items()))).encode())
 
 
 def program(part: Part, name: str) -> Path:
@@ -162,9 +158,10 @@ def forget_unused(part: Part, now: float) -> None:
 
 
 def _compile(part: Part, target: Path, step: progress.Step) -> None:
+    go = compiler.find()
     env = os.environ | {"CGO_ENABLED": "0"}
     for program_name, package in part.programs:
-        command = ["go", "build", "-v", *part.flags(), "-o", str(target / program_name), package]
+        command = [str(go), "build", "-v", *part.flags(), "-o", str(target / program_name), package]
         _follow(command, part.folder, env, step)
 
 
@@ -173,17 +170,17 @@ def _follow(command: list[str], cwd: Path, env: dict[str, str], step: progress.S
     lines: list[str] = []
     with subprocess.Popen(
         command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as compiler:
-        assert compiler.stdout is not None
+    ) as running:
+        assert running.stdout is not None
         try:
-            for line in compiler.stdout:
+            for line in running.stdout:
                 lines.append(line.rstrip())
                 step.note(f"{len(lines)} packages, {line.strip()}"[:80])
         except BaseException:
-            compiler.kill()  # an interrupted build must not go on writing where another may start
+            running.kill()  # an interrupted build must not go on writing where another may start
             raise
     step.note("")
-    if compiler.returncode != 0:
+    if running.returncode != 0:
         said = "\n".join(lines[-SHOWN_LINES:])
         raise failure.Failure(
             f"`go build {command[-1]}` failed:\n{said}",

@@ -1,5 +1,6 @@
 """Where everything built and running lies: one folder outside the checkout, shared by all clones."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -22,6 +23,16 @@ def binaries() -> Path:
 def built(name: str, key: str) -> Path:
     """What was built for `name` from sources whose hash is `key`."""
     return home() / "built" / f"{name}-{key}"
+
+
+def tools() -> Path:
+    """What making things needs and the host has not."""
+    return home() / "tools"
+
+
+def digest(content: bytes) -> str:
+    """Names a folder after what its content is made from."""
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def images() -> Path:

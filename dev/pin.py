@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from dev import build, commands, progress, versions
+from dev import build, commands, compiler, progress, versions
 from dev.build import Part
 
 STAGING = re.compile(r"^\t(k8s\.io/\S+) => \./staging/", re.MULTILINE)
@@ -20,12 +20,14 @@ def pin(part: Part) -> None:
     (part.folder / "go.mod").write_text("\n".join(lines))
     (part.folder / "go.sum").unlink(missing_ok=True)
     packages = [f"{package}@{part.version}" for _, package in part.programs]
-    commands.run(["go", "get", "-tool", *packages], cwd=part.folder, timeout_s=900)
+    commands.run([compiler.find(), "get", "-tool", *packages], cwd=part.folder, timeout_s=900)
 
 
 def _replacements(part: Part) -> list[str]:
     """Kubernetes finds these modules in its own repository; they are published as v0.minor.patch."""
-    answer = commands.run(["go", "mod", "download", "-json", f"{part.module}@{part.version}"], timeout_s=900)
+    answer = commands.run(
+        [compiler.find(), "mod", "download", "-json", f"{part.module}@{part.version}"], timeout_s=900
+    )
     published = re.sub(r"^v1\.", "v0.", part.version)
     modules = STAGING.findall(Path(json.loads(answer)["GoMod"]).read_text())
     return ["replace (", *(f"\t{module} => {module} {published}" for module in modules), ")", ""]

@@ -6,14 +6,13 @@
 import ipaddress
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev import commands, failure, paths, progress, versions
+from dev import commands, failure, paths, progress
 from dev.cluster import cgroups, layout, machine_parts
 
 GIB = 2**30
@@ -50,7 +49,6 @@ CLUSTER = (
     Program("ip", "iproute2"),
     Program("nsenter", "util-linux"),
     Program("mount", "mount"),
-    Program("go", "golang"),
 )
 
 
@@ -90,22 +88,6 @@ def _install(missing: Sequence[Program]) -> None:
     still = [program.name for program in missing if not program.is_there()]
     if still:
         raise failure.Failure(f"{', '.join(still)} did not come with {' '.join(packages)}", by_hand)
-
-
-def _go_is_new_enough() -> None:
-    wanted = ".".join(str(number) for number in versions.GO)
-    said = commands.run(["go", "env", "GOVERSION", "GOTOOLCHAIN"], cwd=Path("/"))
-    found = re.match(r"go(\d+)\.(\d+)", said)
-    is_new = found is not None and (int(found[1]), int(found[2])) >= versions.GO
-    # Since 1.21 Go fetches a newer compiler by itself when a go.mod asks for one.
-    can_fetch = (
-        found is not None and (int(found[1]), int(found[2])) >= (1, 21) and "local" not in said.split()[1:]
-    )
-    if not is_new and not can_fetch:
-        raise failure.Failure(
-            f"Go {wanted} or newer is needed to compile Kubernetes; this host has {said.split()[0]}",
-            f"install Go {wanted} from https://go.dev/dl, or any Go since 1.21 with GOTOOLCHAIN=auto",
-        )
 
 
 def _kernel_has_nftables() -> None:
@@ -181,7 +163,6 @@ def drops_pods(chain: str) -> bool:
 
 
 CHECKS: tuple[Callable[[], None], ...] = (
-    _go_is_new_enough,
     _kernel_has_nftables,
     _kernel_has_overlay,
     _kernel_has_cgroups,

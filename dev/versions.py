@@ -1,6 +1,6 @@
 """Every version of the local cluster's parts. After an edit, `python -m dev.pin` rewrites go.mod files."""
 
-GO = (1, 26)
+GO = (1, 26)  # or newer; where the host has none, the one of dev/compiler.lock
 
 KUBERNETES = "1.36.4"
 ETCD = "3.6.5"
