@@ -30,9 +30,10 @@ PUSH_S = 1800
 
 @dataclass(frozen=True)
 class Image:
-    """One of our images."""
+    """One of our images, made from files of the repository at `root`."""
 
     name: str
+    root: Path = paths.REPOSITORY
 
     @property
     def repository(self) -> str:
@@ -42,16 +43,16 @@ class Image:
     @property
     def dockerfile(self) -> Path:
         """What it is built by."""
-        return paths.REPOSITORY / self.name / "Dockerfile"
+        return self.root / self.name / "Dockerfile"
 
     @property
     def lock(self) -> Path:
         """Its dependencies."""
-        return paths.REPOSITORY / self.name / "requirements.lock"
+        return self.root / self.name / "requirements.lock"
 
     def sources(self) -> list[Path]:
         """The files that are copied into it, in a fixed order."""
-        folders = (paths.REPOSITORY / "contract/src", paths.REPOSITORY / self.name / "src")
+        folders = (self.root / "contract/src", self.root / self.name / "src")
         files = (file for folder in folders for file in folder.rglob("*") if file.is_file())
         return sorted(file for file in files if "__pycache__" not in file.parts)
 
@@ -76,7 +77,7 @@ def tag(image: Image, base: str) -> str:
     """Hash of the base's name, the Dockerfile, the lock and the sources; never readable as a number."""
     made_from = hashlib.sha256(base.encode())
     for file in (image.dockerfile, image.lock, *image.sources()):
-        made_from.update(f"{file.relative_to(paths.REPOSITORY)}\0".encode() + file.read_bytes() + b"\0")
+        made_from.update(f"{file.relative_to(image.root)}\0".encode() + file.read_bytes() + b"\0")
     return f"src-{made_from.hexdigest()[:12]}"
 
 
@@ -104,9 +105,9 @@ def _build_here(image: Image) -> Reference:
         options = _options(base)
         if not buildah.has(dependencies):
             with progress.step(f"image {image.name}: dependencies"):
-                buildah.build(image.dockerfile, paths.REPOSITORY, dependencies, "--target=deps", *options)
+                buildah.build(image.dockerfile, image.root, dependencies, "--target=deps", *options)
         with progress.step(f"image {image.name}: code"):
-            buildah.build(image.dockerfile, paths.REPOSITORY, local, *options)
+            buildah.build(image.dockerfile, image.root, local, *options)
         with progress.step(f"image {image.name}: push {reference}"):
             buildah.push(local, str(reference))
         buildah.keep_newest(f"localhost/{image.repository}", KEPT_BUILDS)
@@ -137,7 +138,7 @@ def _build_with_engine(image: Image, prefix: str, env: Mapping[str, str]) -> Ref
     options = [f"--build-arg=BASE={base}"] if base else []
     with progress.step(f"image {image.name}: build with {engine}"):
         commands.run(
-            [engine, "build", *options, f"--file={image.dockerfile}", f"--tag={reference}", paths.REPOSITORY],
+            [engine, "build", *options, f"--file={image.dockerfile}", f"--tag={reference}", image.root],
             timeout_s=buildah.BUILD_S,
             remedy="BASE=registry/image:tag names another base image with Python 3.11 and pip",
         )

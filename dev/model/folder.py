@@ -4,11 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+from dev.model import recipe as recipes
 from dev.model import tokenizer
 from dev.model.recipe import Recipe
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
-
-KEY_FILE = "recipe.json"
 
 CARD = """# {name}
 
@@ -23,12 +22,6 @@ from the sources of the local Python standard library (Python Software Foundatio
 | tokenizer | byte-level BPE, {vocab_size} tokens |
 | longest context | {max_position} tokens |
 """
-
-
-def holds(folder: Path, key: str) -> bool:
-    """Whether the folder holds the model of this key, whole."""
-    stamp = folder / KEY_FILE
-    return stamp.exists() and json.loads(stamp.read_text())["key"] == key
 
 
 def write(
@@ -62,7 +55,7 @@ def write(
         max_position=recipe.shape.max_position,
     )
     (fresh / "README.md").write_text(card)
-    (fresh / KEY_FILE).write_text(json.dumps({"key": key, "held_out_loss": loss}) + "\n")
+    (fresh / recipes.KEY_FILE).write_text(json.dumps({"key": key, "held_out_loss": loss}) + "\n")
     _let_everybody_read(fresh)  # pods run under a user id of their own
     if folder.exists():
         folder.rename(old)

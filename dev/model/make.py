@@ -23,9 +23,7 @@ class Material:
 
 def all_missing(wanted: Sequence[Recipe], models: Path, *, force: bool = False) -> tuple[Path, ...]:
     """Makes what is absent from `models` or was made from another recipe; returns the folders made."""
-    missing = [
-        recipe for recipe in wanted if force or not folder.holds(models / recipe.name, recipes.key(recipe))
-    ]
+    missing = [recipe for recipe in wanted if force or not recipes.is_made(recipe, models)]
     if not missing:
         return ()
     with progress.step("read the Python standard library, train the tokenizer"):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
+KEY_FILE = "recipe.json"  # the last file to be written into a model's folder
 FOLLOWED_BY = ("corpus.py", "tokenizer.py", "train.py", "folder.py")
 
 
@@ -60,14 +61,14 @@ DEMO = Recipe(
     shape=Shape(
         hidden_size=192, intermediate_size=576, num_layers=4, num_heads=4, num_kv_heads=2, head_dim=64
     ),
-    stages=(Stage(num_steps=440, context_tokens=256, num_sequences=8), Stage(60, 1024, 2)),
+    stages=(Stage(num_steps=270, context_tokens=256, num_sequences=8), Stage(40, 1024, 2)),
 )
 DEMO_SMALL = Recipe(
     name="demo-small",
     shape=Shape(
         hidden_size=128, intermediate_size=384, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=32
     ),
-    stages=(Stage(num_steps=420, context_tokens=256, num_sequences=8), Stage(60, 1024, 2)),
+    stages=(Stage(num_steps=270, context_tokens=256, num_sequences=8), Stage(40, 1024, 2)),
     learning_rate=8e-3,
 )
 
@@ -81,3 +82,9 @@ def key(recipe: Recipe) -> str:
     for source in FOLLOWED_BY:
         digest.update(Path(__file__).with_name(source).read_bytes())
     return digest.hexdigest()[:16]
+
+
+def is_made(recipe: Recipe, models: Path) -> bool:
+    """Whether its folder is there, whole, and made from just this recipe."""
+    stamp = models / recipe.name / KEY_FILE
+    return stamp.exists() and bool(json.loads(stamp.read_text())["key"] == key(recipe))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from dev.model import corpus, folder, make, tokenizer
+from dev.model import corpus, make, tokenizer
 from dev.model import recipe as recipes
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -37,8 +37,13 @@ def texts() -> corpus.Corpus:
     return corpus.read(Path(torch.__file__).parent / "utils" / "tensorboard")
 
 
-def test_a_small_budget_gives_a_folder_that_transformers_loads(texts: corpus.Corpus, tmp_path: Path) -> None:
-    shared = make.material(texts, TINY)
+@pytest.fixture(scope="module")
+def shared(texts: corpus.Corpus) -> make.Material:
+    """Tokenizer and tokens of the tiny recipe."""
+    return make.material(texts, TINY)
+
+
+def test_a_small_budget_gives_a_folder_that_transformers_loads(shared: make.Material, tmp_path: Path) -> None:
     make.one(TINY, shared, tmp_path)
 
     model: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "tiny")
@@ -65,9 +70,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_gives_others(
 
 
 def test_training_lowers_the_loss_on_text_the_model_has_not_seen(
-    texts: corpus.Corpus, tmp_path: Path
+    shared: make.Material, tmp_path: Path
 ) -> None:
-    shared = make.material(texts, TINY)
     longer = replace(
         TINY, name="longer", stages=(recipes.Stage(num_steps=60, context_tokens=64, num_sequences=2),)
     )
@@ -76,29 +80,29 @@ def test_training_lowers_the_loss_on_text_the_model_has_not_seen(
 
 
 def test_a_model_that_is_there_is_not_made_again_until_its_recipe_changes(
-    texts: corpus.Corpus, tmp_path: Path
+    shared: make.Material, tmp_path: Path
 ) -> None:
-    make.one(TINY, make.material(texts, TINY), tmp_path)
+    make.one(TINY, shared, tmp_path)
 
     assert make.all_missing([TINY], tmp_path) == ()
-    assert not folder.holds(tmp_path / "tiny", recipes.key(replace(TINY, seed=TINY.seed + 1)))
+    assert not recipes.is_made(replace(TINY, seed=TINY.seed + 1), tmp_path)
 
 
-def test_pods_of_another_user_can_read_every_file(texts: corpus.Corpus, tmp_path: Path) -> None:
-    make.one(TINY, make.material(texts, TINY), tmp_path)
+def test_pods_of_another_user_can_read_every_file(shared: make.Material, tmp_path: Path) -> None:
+    make.one(TINY, shared, tmp_path)
 
     assert all(path.stat().st_mode & 0o004 for path in (tmp_path / "tiny").iterdir())
 
 
-def test_any_text_survives_the_tokenizer(texts: corpus.Corpus) -> None:
-    words = make.material(texts, TINY).words
+def test_any_text_survives_the_tokenizer(shared: make.Material) -> None:
+    words = shared.words
 
     for text in ("def f():\n\treturn 1\r\n", "naïve 🐍 – ∑ \x00\x7f", "  spaces   and\n\n\nlines  "):
         assert words.decode(words(text)["input_ids"]) == text
 
 
-def test_a_lesson_reads_as_the_chat_template_prints_it(texts: corpus.Corpus) -> None:
-    words = make.material(texts, TINY).words
+def test_a_lesson_reads_as_the_chat_template_prints_it(shared: make.Material) -> None:
+    words = shared.words
     (lesson,) = corpus.lessons(SOURCE)
 
     turns = [{"role": "user", "content": lesson.question}, {"role": "assistant", "content": lesson.answer}]

@@ -1,0 +1,43 @@
+"""Asks a pool through its Service, by way of the API server's proxy: works wherever kubectl works."""
+
+import json
+from typing import Any
+
+from dev import progress
+from dev.target import Target
+
+PROMPT = '''class Stack:
+    """A last-in, first-out collection of items."""
+
+    def __init__(self):
+        self.items = []
+
+    def push(self, item):
+'''
+MAX_TOKENS = 48
+ANSWER_S = 120
+
+
+def complete(cluster: Target, namespace: str, service: str, model: str, prompt: str) -> Any:
+    """The answer of `POST /v1/completions`."""
+    body = {"model": model, "prompt": prompt, "max_tokens": MAX_TOKENS, "temperature": 0}
+    path = f"/api/v1/namespaces/{namespace}/services/{service}:http/proxy/v1/completions"
+    answer = cluster.kubectl(
+        "create", f"--raw={path}", "--filename=-", stdin=json.dumps(body), timeout_s=ANSWER_S
+    )
+    return json.loads(answer)
+
+
+def show(cluster: Target, namespace: str, pool: dict[str, Any]) -> None:
+    """Prints the answer to a prompt with its usage, then the same prompt's again with its cached tokens."""
+    service, model = pool["metadata"]["name"], pool["spec"]["model"]["servedName"]
+    with progress.step("ask"):
+        first = complete(cluster, namespace, service, model, PROMPT)
+    print(f"\n{PROMPT}\x1b[1m{first['choices'][0]['text']}\x1b[0m\n\nusage: {json.dumps(first['usage'])}")
+    # The Service picks a member at random, and each member remembers what it has computed itself:
+    # after as many turns as there are members, one of them has seen the prompt before.
+    for _ in range(pool["spec"]["replicas"]):
+        again = complete(cluster, namespace, service, model, PROMPT)
+        if again["usage"]["prompt_tokens_details"]["cached_tokens"]:
+            break
+    print(f"again: {json.dumps(again['usage'])}\n")
