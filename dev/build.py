@@ -8,6 +8,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -141,12 +142,13 @@ def link_for_people() -> None:
         fresh.replace(link)
 
 
-def everything() -> None:
-    """Builds all parts, links the tools for people, removes what no clone asked for in a long time."""
+def everything() -> int:
+    """Builds all parts, links the tools for people, removes what no clone asked for in a long time; 0."""
     for part in PARTS:
         build(part)
         forget_unused(part, time.time())
     link_for_people()
+    return 0
 
 
 def forget_unused(part: Part, now: float) -> None:
@@ -197,4 +199,4 @@ def _alone(lock: Path) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    everything()
+    sys.exit(failure.exit_code(everything))

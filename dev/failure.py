@@ -1,4 +1,7 @@
-"""The one exception that tools for people end with."""
+"""How tools for people end when something does not work: with what, and what to do about it."""
+
+import sys
+from collections.abc import Callable
 
 
 class Failure(Exception):
@@ -11,3 +14,14 @@ class Failure(Exception):
 
     def __str__(self) -> str:
         return f"{self.what}\n  what to do: {self.remedy}" if self.remedy else self.what
+
+
+def exit_code(work: Callable[[], int]) -> int:
+    """What a tool's work returns; 1, after a message without traceback, if it fails or is interrupted."""
+    try:
+        return work()
+    except Failure as failed:
+        print(f"error: {failed}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+    return 1

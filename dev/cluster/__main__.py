@@ -18,14 +18,7 @@ ON_ONE_MACHINE = {
 def main() -> int:
     """Runs one command; 0 when it did what it says, 1 with the reason and the remedy when not."""
     arguments = _parser().parse_args()
-    try:
-        return _run(arguments)
-    except failure.Failure as failed:
-        print(f"error: {failed}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; `make {arguments.command}` goes on from here", file=sys.stderr)
-        return 1
+    return failure.exit_code(lambda: _run(arguments))
 
 
 def _run(arguments: argparse.Namespace) -> int:

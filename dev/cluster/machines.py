@@ -139,7 +139,7 @@ def _present(name: str) -> Machine:
     if machine.is_host:
         raise Failure("m1 is this host itself", "add a machine (make up MACHINES=2) and take that one")
     if machine not in layout.present():
-        raise Failure(f"the cluster has no machine {name}", f"make up MACHINES={machine.number}")
+        raise Failure(f"the cluster has no machine {name}", f"python -m dev.cluster add {name}")
     return machine
 
 
