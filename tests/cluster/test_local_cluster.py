@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.cluster
 IMAGE = "localhost/kvring/probe:1"
 MACHINE = Machine(9)
 LABELS = {"app": "probe"}
+TAINT = {"key": "kvring.dev/local-cluster-test", "effect": "NoSchedule"}
 
 
 @pytest.fixture(scope="module")
@@ -37,18 +39,20 @@ def namespace(api: kube.Api) -> Iterator[str]:
     with api.namespace("local-cluster") as name:
         poll.until(lambda: api.find("ServiceAccount", "default", name), what="its account", within_s=20)
         yield name
-    api.wait_gone("Namespace", name, None, within_s=60)
+    api.wait_gone("Namespace", name, None, within_s=120)
 
 
 @pytest.fixture(scope="module")
-def second_machine() -> Iterator[Machine]:
-    """A machine beside the host, both with the probe's image."""
+def second_machine(api: kube.Api) -> Iterator[Machine]:
+    """A machine beside the host, both with the probe's image; other people's pods stay off it."""
     build.build(build.PROBE)
     machines.add(MACHINE.name)
+    api.patch("Node", MACHINE.name, {"spec": {"taints": [TAINT]}}, None)
     give_probe(layout.HOST)
     give_probe(MACHINE)
     yield MACHINE
     machines.remove(MACHINE.name)
+    shutil.rmtree(paths.pulled(MACHINE.name))
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +237,7 @@ def test_a_fake_gpu_on_a_machines_status_is_scheduled(api, namespace, second_mac
         None,
         subresource="status",
     )
-    pod = probe_pod("wants-gpu", namespace, "")
+    pod = probe_pod("wants-gpu", namespace, "", tolerations=[TAINT | {"operator": "Exists"}])
     del pod["spec"]["nodeName"]
     pod["spec"]["containers"][0]["resources"] = {"limits": gpu}
     api.create(pod)
