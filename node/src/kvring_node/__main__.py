@@ -1,7 +1,14 @@
 """`python -m kvring_node --model FOLDER`: serve a model over HTTP."""
 
 import os
+import signal
 import sys
+
+if __name__ == "__main__":
+    # Process 1 of a container never hears a signal that it has no handler for, and the imports below take
+    # their time: a pod deleted meanwhile would stay for its whole grace.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+
 import time
 from collections.abc import Sequence
 from pathlib import Path

@@ -3,11 +3,18 @@
 `run` (the default) is configured by the environment, see `settings.py`; `plan -f FILE` needs no cluster.
 """
 
+import os
+import signal
+import sys
+
+if __name__ == "__main__":
+    # Process 1 of a container never hears a signal that it has no handler for, and the imports below take
+    # a second: until they are done, there is nothing to end in order.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+
 import asyncio
 import logging
 import random  # jitter of retries; the one place that holds real randomness
-import signal
-import sys
 from typing import Any, cast
 
 import kopf
