@@ -121,7 +121,8 @@ class Elector:
 
     async def _write(self) -> None:
         now = moments.render_micro(self._clock.wall())
-        mine = self._holder == self._identity
+        # A restarted container finds its own name on the Lease, and yet is not the process that wrote it.
+        mine = self._holder == self._identity and self._renewed_at > float("-inf")
         spec = {
             "holderIdentity": self._identity,
             "leaseDurationSeconds": int(DURATION_S),
