@@ -1,6 +1,6 @@
 """A stand-in for the engine process that speaks `messages`: it answers a prompt with the prompt, repeated.
 
-`python -m tests.support.fake_engine [--step-s S] [--journal FILE] [--fail REASON] OPTIONS INBOX OUTBOX`
+`python -m tests.support.fake_engine [--step-s S] [--journal FILE] [--fail REASON] [--babble] OPTIONS IN OUT`
 The last three are what the front gives to the real one. The journal has one line for each message that came.
 """
 
@@ -43,6 +43,7 @@ def main() -> int:
     parser.add_argument("--step-s", type=float, default=0.001)
     parser.add_argument("--journal", type=Path, default=Path(os.devnull))
     parser.add_argument("--fail", default="")
+    parser.add_argument("--babble", action="store_true", help="answer the first request with a broken frame")
     parser.add_argument("options")
     parser.add_argument("inbox")
     parser.add_argument("outbox")
@@ -77,6 +78,8 @@ def serve(
                 for message in decoder.decode(source.recv()):
                     print(msgspec.json.encode(message).decode(), file=journal)
                     refused += take(message, running)
+            if running and args.babble:
+                sink.send(b"\xc1")
             steps = [echo.step() for echo in running.values()]
             num_steps += bool(steps)
             for step in steps:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import msgspec
 import uvicorn
 
-from kvring_node import fetch, messages, service
+from kvring_node import fetch, messages, prompts, service
 from kvring_node.channel import EngineChannel, EngineGone
 from kvring_node.engine.options import EngineOptions
 from kvring_node.metrics import Metrics, NodeState
@@ -45,7 +45,7 @@ class Ports:
     """What differs between production and tests. `wall_clock` is in seconds since the Unix epoch."""
 
     engine_command: Sequence[str]
-    load_tokenizer: Callable[[Path], service.Tokenizer]
+    load_tokenizer: Callable[[Path], prompts.Tokenizer]
     download: fetch.Download
     wall_clock: Callable[[], float]
     monotonic: Callable[[], float]
@@ -104,7 +104,6 @@ class Front:
         try:
             async with (
                 self._http(listener),
-                _running(self._channel.listen()),
                 _running(self._engine()) as engine,
             ):
                 await _first(engine, asyncio.ensure_future(signals.acquire()))
@@ -125,16 +124,17 @@ class Front:
             [*ports.engine_command, self._options(folder), *self._channel.addresses]
         )
         try:
-            ended = asyncio.ensure_future(process.ended())
-            tokenizer = await _blocking(ports.load_tokenizer, folder)
-            await self._loaded(ended, tokenizer)
-            how = await ended
-            self._desk.fail(EngineGone(f"the engine process {how}; this node restarts, try again"))
-            raise Ended("EngineDied", f"the engine process {how}")
+            async with _running(process.ended()) as ended, _running(self._channel.listen()) as listening:
+                tokenizer = await _blocking(ports.load_tokenizer, folder)
+                await self._loaded(ended, tokenizer)
+                await _first(ended, listening)
+                how = ended.result() if ended.done() else f"cannot be understood: {listening.exception()!r}"
+                self._desk.fail(EngineGone(f"the engine process {how}; this node restarts, try again"))
+                raise Ended("EngineDied", f"the engine process {how}")
         finally:
             await process.stop(ENGINE_STOP_S)
 
-    async def _loaded(self, ended: "asyncio.Future[str]", tokenizer: service.Tokenizer) -> None:
+    async def _loaded(self, ended: "asyncio.Future[str]", tokenizer: prompts.Tokenizer) -> None:
         news = self._channel.news
         await _first(ended, news)
         if not news.done():

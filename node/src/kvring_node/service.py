@@ -8,18 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
-from typing import Protocol, TypeVar
 
-import msgspec
-
-from kvring_node import messages, stops
+from kvring_node import messages, prompts, stops
 from kvring_node.channel import EngineChannel, EngineGone
 from kvring_node.metrics import Metrics
-
-_P = TypeVar("_P")
-
-THREAD_CHARS = 4096
-"""Longer prompts are tokenised in a thread: about 1 ms of work, more would be felt by running streams."""
 
 
 class Phase(StrEnum):
@@ -31,60 +23,14 @@ class Phase(StrEnum):
     FAILED = "failed"
 
 
-class Detokenizer(Protocol):
-    """Turns one answer's token ids into text as they come."""
-
-    def push(self, token_ids: list[int], /) -> str:
-        """The text that is complete now: never half a character."""
-
-    def flush(self) -> str:
-        """The rest, at the end of the answer."""
-
-
-class Tokenizer(Protocol):
-    """What the front needs of the model's tokenizer."""
-
-    def encode(self, text: str, /) -> list[int]:
-        """Token ids of a prompt."""
-
-    def encode_chat(self, messages: list[dict[str, str]], /) -> list[int]:
-        """Token ids of a conversation, ending where the assistant's turn begins; raises `ValueError`."""
-
-    def detokenizer(self) -> Detokenizer:
-        """For one answer."""
-
-
 @dataclass(frozen=True)
 class Served:
     """The model that is there. `created_at` is in seconds since the Unix epoch, as in GET /v1/models."""
 
     name: str
-    tokenizer: Tokenizer
+    tokenizer: prompts.Tokenizer
     loaded: messages.Loaded
     created_at: int
-
-
-@dataclass(frozen=True)
-class Conversation:
-    """A prompt as turns, each with `role` and `content`; the model's chat template makes tokens of it."""
-
-    turns: list[dict[str, str]]
-
-
-Prompt = str | list[int] | Conversation
-"""Text, token ids, or a conversation."""
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One prompt and how to answer it; `max_tokens` None means as many as the model has room for."""
-
-    request_id: str
-    prompt: Prompt
-    params: messages.SamplingParams
-    max_tokens: int | None = None
-    stop: tuple[str, ...] = ()
-    priority: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,15 +48,6 @@ class Unavailable(Exception):
 
 class QueueFull(Exception):
     """Too many requests wait already."""
-
-
-class InvalidAsk(ValueError):
-    """The model cannot answer this prompt; `code` is OpenAI's word for why, `param` the field at fault."""
-
-    def __init__(self, message: str, param: str, code: str) -> None:
-        super().__init__(message)
-        self.param = param
-        self.code = code
 
 
 class FrontDesk:
@@ -161,7 +98,7 @@ class FrontDesk:
         await asyncio.sleep(max(0.0, self._accepts_until_at - self.clock()))
         await self._idle.wait()
 
-    async def open(self, ask: Ask) -> "Generation":
+    async def open(self, ask: prompts.Ask) -> "Generation":
         """Hand a request to the engine.
 
         Raises `Unavailable`, `QueueFull` or `InvalidAsk`. The generation must be closed.
@@ -169,8 +106,8 @@ class FrontDesk:
         served = self._admit()
         self._enter()
         try:
-            prompt = await _tokenise(served.tokenizer, ask.prompt)
-            params = _fit(ask, len(prompt), served)
+            prompt = await prompts.tokenise(served.tokenizer, ask.prompt)
+            params = prompts.fit(ask, len(prompt), served.loaded.max_model_len)
             submit = messages.Submit(ask.request_id, prompt, params, ask.priority)
             return Generation(self, served, submit, stops.StopMatcher(ask.stop))
         except BaseException:
@@ -281,46 +218,5 @@ class Generation:
 
 def _accept(answer: messages.Tokens | messages.Refused) -> messages.Tokens:
     if isinstance(answer, messages.Refused):
-        raise InvalidAsk(answer.message, "prompt", "invalid_value")
+        raise prompts.InvalidAsk(answer.message, "prompt", "invalid_value")
     return answer
-
-
-async def _tokenise(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
-    match prompt:
-        case str():
-            return await _in_thread_if(len(prompt) > THREAD_CHARS, tokenizer.encode, prompt)
-        case Conversation(turns):
-            num_chars = sum(len(turn["content"]) for turn in turns)
-            try:
-                return await _in_thread_if(num_chars > THREAD_CHARS, tokenizer.encode_chat, turns)
-            except ValueError as error:
-                raise InvalidAsk(str(error), "messages", "invalid_value") from error
-        case _:
-            return prompt
-
-
-async def _in_thread_if(is_long: bool, encode: Callable[[_P], list[int]], prompt: _P) -> list[int]:
-    return await asyncio.to_thread(encode, prompt) if is_long else encode(prompt)
-
-
-def _fit(ask: Ask, num_prompt_tokens: int, served: Served) -> messages.SamplingParams:
-    """The sampling parameters with a `max_tokens` that the model has room for; raises `InvalidAsk`."""
-    param = "messages" if isinstance(ask.prompt, Conversation) else "prompt"
-    limit = served.loaded.max_model_len
-    if num_prompt_tokens == 0:
-        raise InvalidAsk("the prompt is empty; give at least one token", param, "invalid_value")
-    if num_prompt_tokens >= limit:
-        raise InvalidAsk(
-            f"this model takes {limit} tokens and the prompt alone has {num_prompt_tokens}; shorten it",
-            param,
-            "context_length_exceeded",
-        )
-    room = limit - num_prompt_tokens
-    if ask.max_tokens is not None and ask.max_tokens > room:
-        raise InvalidAsk(
-            f"this model takes {limit} tokens: the prompt has {num_prompt_tokens}, so max_tokens can be "
-            f"at most {room}, not {ask.max_tokens}; shorten the prompt or lower max_tokens",
-            "max_tokens",
-            "context_length_exceeded",
-        )
-    return msgspec.structs.replace(ask.params, max_tokens=ask.max_tokens or room)

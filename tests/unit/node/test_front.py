@@ -131,6 +131,17 @@ def test_a_killed_engine_is_noticed_told_and_ends_the_node(node: Node) -> None:
     assert "SIGKILL" in word["message"]
 
 
+def test_an_engine_that_cannot_be_understood_ends_the_node(tmp_path: Path) -> None:
+    with nodes.fake(tmp_path, engine_flags=("--babble",)) as node:
+        node.wait_ready()
+
+        answer = node.http.post("/v1/completions", json=LONG)
+
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_dead")
+        assert node.exit_code() == 1
+        assert "cannot be understood" in json.loads(node.last_word.read_text())["message"]
+
+
 def test_an_engine_dies_with_its_front(node: Node) -> None:
     engine = node.engine()
 

@@ -4,7 +4,7 @@ import prometheus_client
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from kvring_node.web import bodies, context, describe, schemas
+from kvring_node.web import bodies, context, describe, responses
 
 
 def routes(ctx: context.Context) -> APIRouter:
@@ -12,24 +12,24 @@ def routes(ctx: context.Context) -> APIRouter:
     router = APIRouter(tags=["operations"])
     desk = ctx.desk
 
-    @router.get("/v1/models", summary="Which models are here?", **describe.route(gives=schemas.ModelList))
+    @router.get("/v1/models", summary="Which models are here?", **describe.route(gives=responses.ModelList))
     async def models() -> Response:
         served = desk.served
         if served is None:
-            return bodies.answer(schemas.ModelList(data=[]))
-        card = schemas.ModelCard(
+            return bodies.answer(responses.ModelList(data=[]))
+        card = responses.ModelCard(
             id=served.name,
             created=served.created_at,
             root=ctx.settings.model,
             max_model_len=served.loaded.max_model_len,
         )
-        return bodies.answer(schemas.ModelList(data=[card]))
+        return bodies.answer(responses.ModelList(data=[card]))
 
-    @router.get("/v1/metrics", summary="Metrics as JSON", **describe.route(gives=schemas.NodeMetrics))
+    @router.get("/v1/metrics", summary="Metrics as JSON", **describe.route(gives=responses.NodeMetrics))
     async def metrics_json() -> Response:
         stats, served = desk.channel.stats, desk.served
         return bodies.answer(
-            schemas.NodeMetrics(
+            responses.NodeMetrics(
                 requests_running=stats.num_running,
                 requests_waiting=stats.num_waiting,
                 pages_used=stats.num_pages_used,

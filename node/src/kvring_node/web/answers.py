@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from kvring_node import messages, service
-from kvring_node.web import schemas, streaming
+from kvring_node import messages, prompts, service
+from kvring_node.web import requests, responses, streaming
 from kvring_node.web.context import Context
 
 GENERATION_ERRORS = (400, 404, 413, 429, 503)
@@ -29,8 +29,8 @@ def envelope(context: Context, answer_id: str) -> Envelope:
 
 
 def ask(
-    request: schemas.OpenAIRequest, request_id: str, prompt: service.Prompt, max_tokens: int | None
-) -> service.Ask:
+    request: requests.OpenAIRequest, request_id: str, prompt: prompts.Prompt, max_tokens: int | None
+) -> prompts.Ask:
     """One prompt with the request's parameters; OpenAI's defaults for what was left out."""
     stop = (request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ())
     params = messages.SamplingParams(
@@ -40,11 +40,11 @@ def ask(
         stop_token_ids=tuple(request.stop_token_ids or ()),
         ignore_eos=request.ignore_eos,
     )
-    return service.Ask(request_id, prompt, params, max_tokens, stop, request.priority)
+    return prompts.Ask(request_id, prompt, params, max_tokens, stop, request.priority)
 
 
 async def open_all(
-    desk: service.FrontDesk, asks: Sequence[service.Ask]
+    desk: service.FrontDesk, asks: Sequence[prompts.Ask]
 ) -> tuple[contextlib.ExitStack, list[service.Generation]]:
     """All of them in the engine, or none; closing the stack closes them."""
     with contextlib.ExitStack() as stack:
@@ -70,19 +70,19 @@ async def collect(generation: service.Generation) -> tuple[str, str]:
     return "".join(piece.text for piece in pieces), str(pieces[-1].finish_reason)
 
 
-def usage(generations: Sequence[service.Generation]) -> schemas.Usage:
+def usage(generations: Sequence[service.Generation]) -> responses.Usage:
     """Tokens of all prompts and answers so far."""
     prompt = sum(len(one.submit.prompt_token_ids) for one in generations)
     answer = sum(len(one.progress.token_ids) for one in generations)
     cached = sum(one.progress.num_cached_tokens for one in generations)
-    return schemas.Usage(
+    return responses.Usage(
         prompt_tokens=prompt,
         completion_tokens=answer,
         total_tokens=prompt + answer,
-        prompt_tokens_details=schemas.PromptTokensDetails(cached),
+        prompt_tokens_details=responses.PromptTokensDetails(cached),
     )
 
 
-def wants_usage(request: schemas.OpenAIRequest) -> bool:
+def wants_usage(request: requests.OpenAIRequest) -> bool:
     """Whether the stream shall end with an event that has the usage."""
     return bool(request.stream_options and request.stream_options.include_usage)

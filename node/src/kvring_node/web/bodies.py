@@ -7,7 +7,7 @@ import msgspec
 from fastapi import Request
 from fastapi.responses import Response
 
-from kvring_node.web import schemas
+from kvring_node.web import requests
 from kvring_node.web.errors import ApiError
 
 _T = TypeVar("_T")
@@ -43,9 +43,9 @@ async def read(request: Request, decoder: msgspec.json.Decoder[_T], limit_bytes:
         raise ApiError(400, "the body is nested too deeply", code="invalid_json") from error
 
 
-def refuse_unsupported(request: schemas.OpenAIRequest) -> None:
+def refuse_unsupported(request: requests.OpenAIRequest) -> None:
     """Raise `ApiError` 400 when a field asks for something that this server does not do."""
-    for name, harmless in schemas.HARMLESS.items():
+    for name, harmless in requests.HARMLESS.items():
         value = getattr(request, name, None)
         if value is not None and not any(_same(value, other) for other in harmless):
             raise ApiError(

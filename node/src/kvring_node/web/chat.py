@@ -6,21 +6,21 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from kvring_node import service
-from kvring_node.web import answers, bodies, context, describe, schemas, streaming
+from kvring_node import prompts, service
+from kvring_node.web import answers, bodies, context, describe, requests, responses, streaming
 
 
 def routes(ctx: context.Context) -> APIRouter:
     """The route of this file."""
     router = APIRouter(tags=["OpenAI"])
-    decoder = msgspec.json.Decoder(schemas.ChatCompletionRequest)
+    decoder = msgspec.json.Decoder(requests.ChatCompletionRequest)
 
     @router.post(
         "/v1/chat/completions",
         summary="Answer a conversation",
         **describe.route(
-            takes=schemas.ChatCompletionRequest,
-            gives=schemas.ChatCompletion,
+            takes=requests.ChatCompletionRequest,
+            gives=responses.ChatCompletion,
             streams=True,
             errors=answers.GENERATION_ERRORS,
         ),
@@ -30,7 +30,7 @@ def routes(ctx: context.Context) -> APIRouter:
         bodies.refuse_unsupported(body)
         ctx.check_model(body.model)
         answer_id = f"chatcmpl-{context.fresh_id()}"
-        conversation = service.Conversation([_turn(one) for one in body.messages])
+        conversation = prompts.Conversation([_turn(one) for one in body.messages])
         ask = answers.ask(body, answer_id, conversation, body.max_completion_tokens or body.max_tokens)
         held, (generation,) = await answers.open_all(ctx.desk, [ask])
         envelope = answers.envelope(ctx, answer_id)
@@ -43,15 +43,15 @@ def routes(ctx: context.Context) -> APIRouter:
     return router
 
 
-async def _whole(envelope: answers.Envelope, generation: service.Generation) -> schemas.ChatCompletion:
+async def _whole(envelope: answers.Envelope, generation: service.Generation) -> responses.ChatCompletion:
     text, reason = await answers.collect(generation)
-    message = schemas.AssistantMessage(content=text)
-    return schemas.ChatCompletion(
+    message = responses.AssistantMessage(content=text)
+    return responses.ChatCompletion(
         id=envelope.id,
         created=envelope.created,
         model=envelope.model,
         system_fingerprint=envelope.system_fingerprint,
-        choices=[schemas.ChatChoice(index=0, message=message, finish_reason=reason)],
+        choices=[responses.ChatChoice(index=0, message=message, finish_reason=reason)],
         usage=answers.usage([generation]),
     )
 
@@ -60,12 +60,12 @@ async def _events(
     envelope: answers.Envelope, generation: service.Generation, with_usage: bool
 ) -> AsyncIterator[bytes]:
     no_usage = None if with_usage else msgspec.UNSET
-    yield streaming.event(_chunk(envelope, schemas.Delta(role="assistant", content=""), None, no_usage))
+    yield streaming.event(_chunk(envelope, responses.Delta(role="assistant", content=""), None, no_usage))
     async for piece in generation.pieces():
         if piece.text:
-            yield streaming.event(_chunk(envelope, schemas.Delta(content=piece.text), None, no_usage))
+            yield streaming.event(_chunk(envelope, responses.Delta(content=piece.text), None, no_usage))
         if piece.finish_reason:
-            yield streaming.event(_chunk(envelope, schemas.Delta(), piece.finish_reason, no_usage))
+            yield streaming.event(_chunk(envelope, responses.Delta(), piece.finish_reason, no_usage))
     if with_usage:
         last = _chunk(envelope, None, None, answers.usage([generation]))
         yield streaming.event(last)
@@ -73,12 +73,12 @@ async def _events(
 
 def _chunk(
     envelope: answers.Envelope,
-    delta: schemas.Delta | None,
+    delta: responses.Delta | None,
     finish_reason: str | None,
-    usage: schemas.Usage | msgspec.UnsetType | None,
-) -> schemas.ChatCompletionChunk:
-    choice = schemas.ChunkChoice(index=0, delta=delta, finish_reason=finish_reason) if delta else None
-    return schemas.ChatCompletionChunk(
+    usage: responses.Usage | msgspec.UnsetType | None,
+) -> responses.ChatCompletionChunk:
+    choice = responses.ChunkChoice(index=0, delta=delta, finish_reason=finish_reason) if delta else None
+    return responses.ChatCompletionChunk(
         id=envelope.id,
         created=envelope.created,
         model=envelope.model,
@@ -88,7 +88,7 @@ def _chunk(
     )
 
 
-def _turn(message: schemas.ChatMessage) -> dict[str, str]:
+def _turn(message: requests.ChatMessage) -> dict[str, str]:
     # Templates of open models know "system"; "developer" is OpenAI's newer word for it.
     role = "system" if message.role == "developer" else message.role
     content = message.content

@@ -6,8 +6,8 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from kvring_node import service
-from kvring_node.web import answers, bodies, context, describe, schemas, streaming
+from kvring_node import prompts, service
+from kvring_node.web import answers, bodies, context, describe, requests, responses, streaming
 from kvring_node.web.errors import ApiError
 
 DEFAULT_MAX_TOKENS = 16
@@ -17,14 +17,14 @@ DEFAULT_MAX_TOKENS = 16
 def routes(ctx: context.Context) -> APIRouter:
     """The route of this file."""
     router = APIRouter(tags=["OpenAI"])
-    decoder = msgspec.json.Decoder(schemas.CompletionRequest)
+    decoder = msgspec.json.Decoder(requests.CompletionRequest)
 
     @router.post(
         "/v1/completions",
         summary="Continue a text",
         **describe.route(
-            takes=schemas.CompletionRequest,
-            gives=schemas.Completion,
+            takes=requests.CompletionRequest,
+            gives=responses.Completion,
             streams=True,
             errors=answers.GENERATION_ERRORS,
         ),
@@ -50,11 +50,13 @@ def routes(ctx: context.Context) -> APIRouter:
     return router
 
 
-async def _whole(envelope: answers.Envelope, generations: Sequence[service.Generation]) -> schemas.Completion:
+async def _whole(
+    envelope: answers.Envelope, generations: Sequence[service.Generation]
+) -> responses.Completion:
     choices = []
     for index, generation in enumerate(generations):  # all of them run; they are read in order
         text, reason = await answers.collect(generation)
-        choices.append(schemas.CompletionChoice(index=index, text=text, finish_reason=reason))
+        choices.append(responses.CompletionChoice(index=index, text=text, finish_reason=reason))
     return _completion(envelope, choices, answers.usage(generations))
 
 
@@ -65,7 +67,7 @@ async def _events(
     for index, generation in enumerate(generations):
         async for piece in generation.pieces():
             if piece.text or piece.finish_reason:
-                choice = schemas.CompletionChoice(
+                choice = responses.CompletionChoice(
                     index=index, text=piece.text, finish_reason=piece.finish_reason
                 )
                 yield streaming.event(_completion(envelope, [choice], no_usage))
@@ -75,10 +77,10 @@ async def _events(
 
 def _completion(
     envelope: answers.Envelope,
-    choices: list[schemas.CompletionChoice],
-    usage: schemas.Usage | msgspec.UnsetType | None,
-) -> schemas.Completion:
-    return schemas.Completion(
+    choices: list[responses.CompletionChoice],
+    usage: responses.Usage | msgspec.UnsetType | None,
+) -> responses.Completion:
+    return responses.Completion(
         id=envelope.id,
         created=envelope.created,
         model=envelope.model,
@@ -88,15 +90,15 @@ def _completion(
     )
 
 
-def _prompts(prompt: str | list[str | int | list[int]]) -> list[service.Prompt]:
+def _prompts(prompt: str | list[str | int | list[int]]) -> list[prompts.Prompt]:
     if isinstance(prompt, str):
         return [prompt]
     texts = [one for one in prompt if isinstance(one, str)]
     ids = [one for one in prompt if isinstance(one, int)]
     lists = [one for one in prompt if isinstance(one, list)]
-    for found, prompts in ((texts, [*texts]), (ids, [ids]), (lists, [*lists])):
+    for found, meant in ((texts, [*texts]), (ids, [ids]), (lists, [*lists])):
         if len(found) == len(prompt):
-            return [*prompts]
+            return [*meant]
     raise ApiError(
         400,
         "`prompt` is text, token ids, a list of texts or a list of lists of token ids: not a mixture",

@@ -7,12 +7,13 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from kvring_node.web import schemas
+from kvring_node.web import requests, responses
 
 _STRUCTS = [
     one
-    for _, one in sorted(inspect.getmembers(schemas, inspect.isclass))
-    if issubclass(one, msgspec.Struct) and one.__module__ == schemas.__name__
+    for module in (requests, responses)
+    for _, one in inspect.getmembers(module, inspect.isclass)
+    if issubclass(one, msgspec.Struct) and one.__module__ == module.__name__
 ]
 _REFS = "#/components/schemas/{name}"
 
@@ -28,15 +29,15 @@ def route(
     content: dict[str, Any] = {"application/json": {"schema": _ref(gives)}} if gives else {}
     if streams:
         content["text/event-stream"] = {"schema": {"type": "string"}}
-    responses: dict[int | str, Any] = {200: {"description": "OK", "content": content}}
+    given: dict[int | str, Any] = {200: {"description": "OK", "content": content}}
     for status in errors:
-        error = {"application/json": {"schema": _ref(schemas.ErrorBody)}}
-        responses[status] = {"description": _MEANING[status], "content": error}
+        error = {"application/json": {"schema": _ref(responses.ErrorBody)}}
+        given[status] = {"description": _MEANING[status], "content": error}
     extra = {}
     if takes:
         body = {"application/json": {"schema": _ref(takes)}}
         extra = {"requestBody": {"required": True, "content": body}}
-    return {"responses": responses, "openapi_extra": extra}
+    return {"responses": given, "openapi_extra": extra}
 
 
 def document(app: FastAPI) -> dict[str, Any]:

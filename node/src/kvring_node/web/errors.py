@@ -6,9 +6,9 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from kvring_contract import wire
-from kvring_node import service
+from kvring_node import prompts, service
 from kvring_node.channel import EngineGone
-from kvring_node.web import schemas
+from kvring_node.web import responses
 
 RETRY_AFTER_S = 1
 
@@ -28,8 +28,8 @@ class ApiError(Exception):
         super().__init__(message)
         self.status = status
         self.headers = headers or {}
-        self.body = schemas.ErrorBody(
-            schemas.ErrorDetail(message=message, type=_kind(status), param=param, code=code)
+        self.body = responses.ErrorBody(
+            responses.ErrorDetail(message=message, type=_kind(status), param=param, code=code)
         )
 
 
@@ -38,7 +38,7 @@ def describe(error: Exception) -> ApiError:
     match error:
         case ApiError():
             return error
-        case service.InvalidAsk():
+        case prompts.InvalidAsk():
             return ApiError(400, str(error), code=error.code, param=error.param)
         case service.QueueFull():
             return ApiError(429, str(error), code="queue_full", headers=_retry())
@@ -67,7 +67,7 @@ async def respond(_request: Request, error: Exception) -> Response:
 
 HANDLED = (
     ApiError,
-    service.InvalidAsk,
+    prompts.InvalidAsk,
     service.QueueFull,
     service.Unavailable,
     EngineGone,

@@ -6,22 +6,22 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from kvring_node import messages, service
-from kvring_node.web import answers, bodies, context, describe, schemas, streaming
+from kvring_node import messages, prompts, service
+from kvring_node.web import answers, bodies, context, describe, requests, responses, streaming
 from kvring_node.web.errors import ApiError
 
 
 def routes(ctx: context.Context) -> APIRouter:
     """The routes of this file."""
     router = APIRouter(tags=["kvring"])
-    decoder = msgspec.json.Decoder(schemas.GenerateRequest)
+    decoder = msgspec.json.Decoder(requests.GenerateRequest)
 
     @router.post(
         "/v1/generate",
         summary="Continue a text or token ids",
         **describe.route(
-            takes=schemas.GenerateRequest,
-            gives=schemas.GenerateResponse,
+            takes=requests.GenerateRequest,
+            gives=responses.GenerateResponse,
             streams=True,
             errors=answers.GENERATION_ERRORS,
         ),
@@ -30,7 +30,7 @@ def routes(ctx: context.Context) -> APIRouter:
         body = await bodies.read(request, decoder, ctx.settings.max_body_bytes)
         name = context.request_id(request)
         params = messages.SamplingParams(temperature=body.temperature, top_p=body.top_p)
-        ask = service.Ask(
+        ask = prompts.Ask(
             f"gen-{context.fresh_id()}", _prompt(body), params, body.max_tokens, priority=body.priority
         )
         held, (generation,) = await answers.open_all(ctx.desk, [ask])
@@ -52,12 +52,12 @@ async def _events(
 
 def _response(
     request_id: str, generation: service.Generation, text: str, token_ids: list[int], ctx: context.Context
-) -> schemas.GenerateResponse:
+) -> responses.GenerateResponse:
     """Counts and times are of the whole answer so far; text and token ids are what is handed over now."""
     progress = generation.progress
     took_s = ctx.desk.clock() - progress.submitted_at
     num_tokens = len(progress.token_ids)
-    return schemas.GenerateResponse(
+    return responses.GenerateResponse(
         request_id=request_id,
         prompt_tokens=len(generation.submit.prompt_token_ids),
         generated_tokens=num_tokens,
@@ -69,7 +69,7 @@ def _response(
     )
 
 
-def _prompt(body: schemas.GenerateRequest) -> service.Prompt:
+def _prompt(body: requests.GenerateRequest) -> prompts.Prompt:
     match body.prompt, body.prompt_tokens:
         case str(text), None:
             return text

@@ -5,7 +5,7 @@ from fastapi.responses import Response
 
 import kvring_node
 from kvring_node.service import Phase
-from kvring_node.web import bodies, context, describe, schemas
+from kvring_node.web import bodies, context, describe, responses
 from kvring_node.web.errors import RETRY_AFTER_S, ApiError
 
 
@@ -14,16 +14,16 @@ def routes(ctx: context.Context) -> APIRouter:
     router = APIRouter(tags=["operations"])
     desk = ctx.desk
 
-    def health_now() -> schemas.Health:
-        return schemas.Health(
+    def health_now() -> responses.Health:
+        return responses.Health(
             status=desk.phase, ready=desk.phase is Phase.SERVING, model=ctx.settings.served_name
         )
 
     @router.get(
-        "/health", summary="Is the process alive?", **describe.route(gives=schemas.Health, errors=(503,))
+        "/health", summary="Is the process alive?", **describe.route(gives=responses.Health, errors=(503,))
     )
     @router.get(
-        "/v1/health", summary="Is the process alive?", **describe.route(gives=schemas.Health, errors=(503,))
+        "/v1/health", summary="Is the process alive?", **describe.route(gives=responses.Health, errors=(503,))
     )
     async def health() -> Response:
         if desk.phase is Phase.FAILED:
@@ -31,7 +31,7 @@ def routes(ctx: context.Context) -> APIRouter:
         return bodies.answer(health_now())
 
     @router.get(
-        "/ready", summary="Are new requests welcome?", **describe.route(gives=schemas.Health, errors=(503,))
+        "/ready", summary="Are new requests welcome?", **describe.route(gives=responses.Health, errors=(503,))
     )
     async def ready() -> Response:
         if desk.phase is not Phase.SERVING:
@@ -39,8 +39,8 @@ def routes(ctx: context.Context) -> APIRouter:
             raise ApiError(503, f"this node is {desk.phase}", code=desk.phase, headers=retry)
         return bodies.answer(health_now())
 
-    @router.get("/version", summary="Which release is this?", **describe.route(gives=schemas.Version))
+    @router.get("/version", summary="Which release is this?", **describe.route(gives=responses.Version))
     async def version() -> Response:
-        return bodies.answer(schemas.Version(version=kvring_node.__version__))
+        return bodies.answer(responses.Version(version=kvring_node.__version__))
 
     return router

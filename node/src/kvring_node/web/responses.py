@@ -1,0 +1,176 @@
+"""Bodies of responses, as msgspec structs."""
+
+from typing import Literal
+
+import msgspec
+
+
+class GenerateResponse(msgspec.Struct, kw_only=True):
+    """The answer to POST /v1/generate; `prompt_tokens` and `generated_tokens` are counts.
+
+    In a stream `finish_reason` is null until the last event.
+    """
+
+    request_id: str
+    prompt_tokens: int
+    generated_tokens: int
+    text: str
+    token_ids: list[int]
+    latency_ms: float
+    throughput_tokens_per_sec: float
+    finish_reason: str | None
+
+
+class PromptTokensDetails(msgspec.Struct):
+    """How many of the prompt's tokens came from the KV cache."""
+
+    cached_tokens: int
+
+
+class Usage(msgspec.Struct, kw_only=True):
+    """Tokens of a request."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
+
+
+class CompletionChoice(msgspec.Struct, kw_only=True):
+    """One answer, or a piece of it in a stream."""
+
+    index: int
+    text: str
+    logprobs: None = None
+    finish_reason: str | None
+
+
+class Completion(msgspec.Struct, kw_only=True):
+    """The answer to POST /v1/completions, and each event of its stream."""
+
+    id: str
+    object: Literal["text_completion"] = "text_completion"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[CompletionChoice]
+    usage: Usage | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class AssistantMessage(msgspec.Struct, kw_only=True):
+    """The assistant's turn."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+
+
+class ChatChoice(msgspec.Struct, kw_only=True):
+    """One answer."""
+
+    index: int
+    message: AssistantMessage
+    logprobs: None = None
+    finish_reason: str
+
+
+class ChatCompletion(msgspec.Struct, kw_only=True):
+    """The answer to POST /v1/chat/completions."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[ChatChoice]
+    usage: Usage
+
+
+class Delta(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What an event adds to the assistant's turn; the first one names the role."""
+
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+
+
+class ChunkChoice(msgspec.Struct, kw_only=True):
+    """A piece of an answer."""
+
+    index: int
+    delta: Delta
+    logprobs: None = None
+    finish_reason: str | None
+
+
+class ChatCompletionChunk(msgspec.Struct, kw_only=True):
+    """Each event of a streamed chat completion."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[ChunkChoice]
+    usage: Usage | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class ModelCard(msgspec.Struct, kw_only=True):
+    """An entry of GET /v1/models."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "kvring"
+    root: str
+    parent: None = None
+    max_model_len: int
+
+
+class ModelList(msgspec.Struct, kw_only=True):
+    """The answer to GET /v1/models."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelCard]
+
+
+class ErrorDetail(msgspec.Struct, kw_only=True):
+    """What went wrong and what to do."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorBody(msgspec.Struct):
+    """Every 4xx and 5xx answer, and an error in the middle of a stream."""
+
+    error: ErrorDetail
+
+
+class Health(msgspec.Struct, kw_only=True):
+    """`status` is loading, serving, draining or failed; `ready` says whether new requests are welcome."""
+
+    status: str
+    ready: bool
+    model: str
+
+
+class Version(msgspec.Struct, kw_only=True):
+    """The answer to GET /version."""
+
+    version: str
+
+
+class NodeMetrics(msgspec.Struct, kw_only=True):
+    """The answer to GET /v1/metrics: the engine now, and totals since it started."""
+
+    requests_running: int
+    requests_waiting: int
+    pages_used: int
+    pages_total: int
+    page_bytes: int
+    prefix_queries_tokens: int
+    prefix_hits_tokens: int
+    preemptions: int
+    engine_steps: int
