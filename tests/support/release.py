@@ -5,7 +5,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dev import build, commands, images, paths
+from dev import images, target
+from dev import release as chart
 from tests.support import diagnosis, kube, poll
 
 NAMESPACE = diagnosis.SYSTEM
@@ -79,21 +80,7 @@ class Release:
 
 
 def install(api: kube.Api) -> Release:
-    """The chart of this checkout with its images; nothing is restarted when it is installed already."""
-    operator, node = (images.build(image, os.environ) for image in (images.OPERATOR, images.NODE))
-    values = {
-        "image.repository": operator.repository,
-        "image.tag": operator.tag,
-        "nodeImage.repository": node.repository,
-        "nodeImage.tag": node.tag,
-    }
-    commands.run(
-        [
-            *(build.program(build.HELM, "helm"), f"--kubeconfig={paths.kubeconfig()}"),
-            *("upgrade", "--install", "kvring", paths.REPOSITORY / "charts/kvring"),
-            *(f"--namespace={NAMESPACE}", "--create-namespace", "--wait", f"--timeout={START_S:.0f}s"),
-            *(f"--set={name}={value}" for name, value in values.items()),
-        ],
-        timeout_s=START_S + 30,
-    )
+    """The chart of this checkout with its images; nothing restarts when it is installed already."""
+    references = {image.name: images.build(image, os.environ) for image in (images.OPERATOR, images.NODE)}
+    chart.install(target.local(), references)
     return Release(api)
