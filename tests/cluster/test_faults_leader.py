@@ -1,0 +1,95 @@
+"""The leader is killed in the middle of its work; who leads next goes on where it stopped."""
+
+import base64
+import datetime
+import time
+from collections import Counter
+
+import pytest
+from tests.support import audit, kube, pod_processes, pools, release
+
+from kvring_contract import names, wire
+from kvring_contract import ring as rings
+
+pytestmark = pytest.mark.cluster
+
+LED_S = 60.0
+"""A Lease of 15 s runs out, or the kubelet starts the container again, the second time after a back-off."""
+
+
+def kill_leader(kvring: release.Release) -> None:
+    pod_processes.kill(kvring.api.get("Pod", kvring.leader(), release.NAMESPACE), "kvring_operator")
+
+
+def fencing(api: kube.Api) -> int:
+    return int(api.get("Lease", release.LEASE, release.NAMESPACE)["spec"]["leaseTransitions"])
+
+
+def pod_writes(namespace: str, verb: str, since: datetime.datetime) -> Counter[str]:
+    """How often the API server carried out this verb on each pod of the namespace, for the operator."""
+    return Counter(
+        write.name
+        for write in audit.writes(audit.OPERATOR, since)
+        if (write.namespace, write.resource, write.verb) == (namespace, "pods", verb) and write.code < 300
+    )
+
+
+def call(pool: pools.Pool, pod: str, method: str, path: str, body: str = "") -> wire.NodeReport:
+    """An internal call to a member, signed as the operator signs its own."""
+    secret = pool.api.get("Secret", f"{pool.name}-internal", pool.namespace)
+    key = base64.b64decode(secret["data"][names.INTERNAL_KEY_FILE])
+    signature = wire.sign(key, method, path, body.encode(), time.time())
+    proxy = f"/api/v1/namespaces/{pool.namespace}/pods/{pod}:{names.NODE_PORT}/proxy{path}"
+    headers = {wire.SIGNATURE_HEADER: signature, "Content-Type": "application/json"}
+    answer = pool.api.http.request(method, proxy, content=body or None, headers=headers)
+    return wire.NodeReport.loads(answer.content)
+
+
+def ring_of(pool: pools.Pool) -> rings.Ring:
+    found = pool.api.get("ConfigMap", f"{pool.name}-ring", pool.namespace)
+    return rings.loads(found["data"][names.RING_DOCUMENT_KEY])
+
+
+def test_a_scale_up_is_finished_by_the_next_leader(
+    api: kube.Api, pool: pools.Pool, kvring: release.Release
+) -> None:
+    before = pool.apply(pools.SMALL).wait_ready()["status"]["ring"]["epoch"]
+    fenced, first, began_at = fencing(api), pool.staying().keys(), datetime.datetime.now(datetime.UTC)
+
+    pool.scale(3)
+    pool.until(pool.pods, lambda pods: len(pods) > 1, "a new pod is made")
+    kill_leader(kvring)
+
+    pool.until(lambda: fencing(api), lambda now: now > fenced, "another process leads", LED_S)
+    status = pool.wait_ready(3)["status"]
+    assert pool.staying().keys() == {"chat-0-1", "chat-1-1", "chat-2-1"} >= first
+    assert status["ring"]["epoch"] > before
+    assert set(pod_writes(pool.namespace, "create", began_at).values()) == {1}
+    assert not pod_writes(pool.namespace, "delete", began_at)
+
+    ring, late = ring_of(pool), wire.PushRing(fenced, rings.Ring(99, (), 1, 1)).dumps()
+    for name in pool.staying():
+        report = call(pool, name, "PUT", wire.RING_PATH, late)
+        assert report.fencing == fencing(api), "members follow the new leader"
+        assert (report.ring_epoch, report.ring_checksum) == (ring.epoch, ring.checksum), (
+            "a dead leader's push"
+        )
+
+
+def test_a_scale_down_is_finished_by_the_next_leader(
+    api: kube.Api, pool: pools.Pool, kvring: release.Release
+) -> None:
+    pool.apply({**pools.SMALL, "replicas": 2}).wait_ready(2)
+    fenced, began_at = fencing(api), datetime.datetime.now(datetime.UTC)
+
+    pool.scale(1)
+    pool.until(pool.staying, lambda pods: len(pods) == 1, "a member is told to leave")
+    kill_leader(kvring)
+
+    pool.until(lambda: fencing(api), lambda now: now > fenced, "another process leads", LED_S)
+    pool.wait_ready(1)
+    pool.until(pool.pods, lambda pods: len(pods) == 1, "one pod is left")
+    assert pool.staying().keys() == {"chat-0-1"}
+    assert pod_writes(pool.namespace, "delete", began_at) == {"chat-1-1": 1}
+    assert not pod_writes(pool.namespace, "create", began_at)
+    pool.ask_until_answered()

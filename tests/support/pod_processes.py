@@ -1,0 +1,30 @@
+"""The processes of a pod as its machine sees them: found by the pod's uid in their cgroup, killed unasked.
+
+Every machine of the local cluster shares this host's processes.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support import kube
+
+
+def kill(pod: kube.Object, word: str) -> int:
+    """`kill -9` to the one process of the pod whose command line holds `word`; its pid."""
+    found = list(_running(pod["metadata"]["uid"], word))
+    assert len(found) == 1, f"one process of {pod['metadata']['name']} runs {word}: {found}"
+    os.kill(found[0], signal.SIGKILL)
+    return found[0]
+
+
+def _running(uid: str, word: str) -> Iterator[int]:
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            is_of_pod = f"/pod{uid}/" in (process / "cgroup").read_text()
+            words = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it ended meanwhile
+        if is_of_pod and word.encode() in words:
+            yield int(process.name)
