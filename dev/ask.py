@@ -1,6 +1,7 @@
 """Asks a pool through its Service, by way of the API server's proxy: works wherever kubectl works."""
 
 import json
+import sys
 from typing import Any
 
 from dev import progress
@@ -33,7 +34,7 @@ def show(cluster: Target, namespace: str, pool: dict[str, Any]) -> None:
     service, model = pool["metadata"]["name"], pool["spec"]["model"]["servedName"]
     with progress.step("ask"):
         first = complete(cluster, namespace, service, model, PROMPT)
-    print(f"\n{PROMPT}\x1b[1m{first['choices'][0]['text']}\x1b[0m\n\nusage: {json.dumps(first['usage'])}")
+    print(f"\n{PROMPT}{_bold(first['choices'][0]['text'])}\n\nusage: {json.dumps(first['usage'])}")
     # The Service picks a member at random, and each member remembers what it has computed itself:
     # after as many turns as there are members, one of them has seen the prompt before.
     for _ in range(pool["spec"]["replicas"]):
@@ -41,3 +42,8 @@ def show(cluster: Target, namespace: str, pool: dict[str, Any]) -> None:
         if again["usage"]["prompt_tokens_details"]["cached_tokens"]:
             break
     print(f"again: {json.dumps(again['usage'])}\n")
+
+
+def _bold(text: str) -> str:
+    """What the model wrote, told apart from the prompt."""
+    return f"\x1b[1m{text}\x1b[0m" if sys.stdout.isatty() else f"»{text}«"

@@ -8,22 +8,23 @@ the user's own docker, podman or buildah builds the same Dockerfiles and pushes 
 """
 
 import argparse
-import fcntl
 import hashlib
 import os
-import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev import baseimage, buildah, commands, failure, paths, progress, registry
+from dev import alone, baseimage, buildah, commands, failure, paths, progress, registry
 from dev.cluster import layout
 from dev.preflight import Program
 
 PROGRAMS = (Program("buildah", "buildah"), Program("debootstrap", "debootstrap"))
 ENGINES = ("docker", "podman", "buildah")
+TRANSPORT = {
+    "podman": "docker://",
+    "buildah": "docker://",
+}  # without it they look into their own storage first
 KEPT_BUILDS = 3  # of each image, in buildah's storage
 PUSH_S = 1800
 
@@ -91,18 +92,18 @@ def build(image: Image, env: Mapping[str, str]) -> Reference:
     """Makes sure that the image of this tree is in the registry; returns where."""
     if prefix := env.get("IMAGES"):
         return _build_with_engine(image, prefix.rstrip("/"), env)
-    return _build_here(image)
+    return _build_here(image, env)
 
 
-def _build_here(image: Image) -> Reference:
+def _build_here(image: Image, env: Mapping[str, str]) -> Reference:
     reference = Reference(f"{layout.REGISTRY}/{image.repository}", tag(image, baseimage.name()))
     if registry.holds(layout.REGISTRY, image.repository, reference.tag):
         return reference
-    with _alone():
+    with alone.holding(paths.images() / "build.lock"):
         base = baseimage.ensure()
         local = f"localhost/{image.repository}:{reference.tag}"
         dependencies = f"localhost/{image.repository}-deps:{dependencies_tag(image, base)}"
-        options = _options(base)
+        options = _options(base, env)
         if not buildah.has(dependencies):
             with progress.step(f"image {image.name}: dependencies"):
                 buildah.build(image.dockerfile, image.root, dependencies, "--target=deps", *options)
@@ -115,27 +116,37 @@ def _build_here(image: Image) -> Reference:
     return reference
 
 
-def _options(base: str) -> list[str]:
+def _options(base: str, env: Mapping[str, str]) -> list[str]:
     """Lends the build this host's certificates and its uv cache, which `make venv` has filled already."""
     cache = paths.home() / "uv"
     cache.mkdir(parents=True, exist_ok=True)
-    options = [f"--build-arg=BASE={base}", "--build-arg=UV_NO_CACHE=0", f"--volume={cache}:/root/.cache/uv"]
-    if authority := os.environ.get("SSL_CERT_FILE"):
-        folder = Path(authority).parent
-        options += [f"--build-arg=SSL_CERT_FILE={authority}", f"--volume={folder}:{folder}:ro"]
-    return options
+    uv = ["--build-arg=UV_NO_CACHE=0", f"--volume={cache}:/root/.cache/uv"]
+    return [f"--build-arg=BASE={base}", *uv, *_certificates(env)]
+
+
+def _certificates(env: Mapping[str, str]) -> list[str]:
+    """Where this host trusts an authority of its own, so does the build."""
+    if not (authority := env.get("SSL_CERT_FILE")):
+        return []
+    folder = Path(authority).parent
+    return [f"--build-arg=SSL_CERT_FILE={authority}", f"--volume={folder}:{folder}:ro"]
 
 
 def _build_with_engine(image: Image, prefix: str, env: Mapping[str, str]) -> Reference:
-    engine = next((name for name in ENGINES if shutil.which(name)), None)
+    # A docker without its daemon is of no use.
+    engine = next((name for name in ENGINES if commands.succeeds([name, "info"])), None)
     if engine is None:
         raise failure.Failure(
-            f"IMAGES={prefix} is set, but none of {', '.join(ENGINES)} is installed to build images with",
-            "install one of them, and log in to the registry with it",
+            f"IMAGES={prefix} is set, but none of {', '.join(ENGINES)} works here",
+            "install one of them, or start its daemon; then log in to the registry with it",
         )
     base = env.get("BASE", "")
     reference = Reference(f"{prefix}/{image.name}", tag(image, base))
+    if commands.succeeds([engine, "manifest", "inspect", f"{TRANSPORT.get(engine, '')}{reference}"]):
+        return reference
     options = [f"--build-arg=BASE={base}"] if base else []
+    if engine != "docker":  # which lends a build no folder
+        options += _certificates(env)
     with progress.step(f"image {image.name}: build with {engine}"):
         commands.run(
             [engine, "build", *options, f"--file={image.dockerfile}", f"--tag={reference}", image.root],
@@ -145,14 +156,6 @@ def _build_with_engine(image: Image, prefix: str, env: Mapping[str, str]) -> Ref
     with progress.step(f"image {image.name}: push {reference}"):
         commands.run([engine, "push", str(reference)], timeout_s=PUSH_S, remedy=f"log in: {engine} login")
     return reference
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """One build at a time, also from different clones: they share buildah's storage."""
-    with (paths.images() / "build.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def main(arguments: list[str]) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev import progress
+from dev import alone, progress
 from dev.model import corpus, folder, tokenizer, train
 from dev.model import recipe as recipes
 from dev.model.recipe import Recipe
@@ -23,14 +23,15 @@ class Material:
 
 def all_missing(wanted: Sequence[Recipe], models: Path, *, force: bool = False) -> tuple[Path, ...]:
     """Makes what is absent from `models` or was made from another recipe; returns the folders made."""
-    missing = [recipe for recipe in wanted if force or not recipes.is_made(recipe, models)]
-    if not missing:
-        return ()
-    with progress.step("read the Python standard library, train the tokenizer"):
-        shared = material(corpus.read(), missing[0])
-    for recipe in missing:
-        one(recipe, shared, models)
-    return tuple(models / recipe.name for recipe in missing)
+    with alone.holding(models / ".lock"):
+        missing = [recipe for recipe in wanted if force or not recipes.is_made(recipe, models)]
+        if not missing:
+            return ()
+        with progress.step("read the Python standard library, train the tokenizer"):
+            shared = material(corpus.read(), missing[0])
+        for recipe in missing:
+            one(recipe, shared, models)
+        return tuple(models / recipe.name for recipe in missing)
 
 
 def material(texts: corpus.Corpus, recipe: Recipe) -> Material:
