@@ -18,17 +18,17 @@ def attend(
     for computed, length, pages in zip(batch.num_computed, batch.lengths, batch.page_tables, strict=True):
         slots = [pages[i // page_tokens] * page_tokens + i % page_tokens for i in range(computed + length)]
         for position in range(computed, computed + length):
-            layer[slots[position]] = keys_values[row]
+            layer[:, slots[position]] = keys_values[row]
             for head in range(num_heads):
                 kv_head = head * num_kv_heads // num_heads
                 scores = torch.stack(
                     [
-                        query[row, head] @ layer[slot, kv_head] / math.sqrt(head_dim)
+                        query[row, head] @ layer[kv_head, slot] / math.sqrt(head_dim)
                         for slot in slots[: position + 1]
                     ]
                 )
                 weights = scores.softmax(0)
-                values = torch.stack([layer[slot, num_kv_heads + kv_head] for slot in slots[: position + 1]])
+                values = torch.stack([layer[num_kv_heads + kv_head, slot] for slot in slots[: position + 1]])
                 attended[row, head] = weights @ values
             row += 1
     return attended.flatten(1)

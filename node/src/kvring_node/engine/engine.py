@@ -95,6 +95,10 @@ class Engine:
             num_steps=self._num_steps,
         )
 
+    def forget_prefixes(self) -> None:
+        """Lets no later request find a page computed until now; what runs goes on."""
+        self._parts.pool.forget()
+
     def check(self) -> None:
         """Verifies every invariant of the page pool.
 

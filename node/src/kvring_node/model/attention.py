@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody knows
 
 from kvring_node.batch import Batch
 
-GATHER_BYTES = 4 << 20
+GATHER_BYTES = 2 << 20
 """Decoding sequences are gathered in groups of this size: a copy is still in cache when it is read."""
 
 
@@ -27,7 +27,7 @@ class Attention(Protocol):
         Args:
             query: `[tokens, num_heads, head_dim]`.
             keys_values: `[tokens, 2 * num_kv_heads, head_dim]`, keys first.
-            layer: the layer's slots, `[slots, 2 * num_kv_heads, head_dim]`.
+            layer: the layer's slots, `[2 * num_kv_heads, slots, head_dim]`, keys first.
 
         Returns:
             `[tokens, num_heads * head_dim]`.
@@ -88,19 +88,16 @@ class SdpaAttention:
 
     def __call__(self, query: torch.Tensor, keys_values: torch.Tensor, layer: torch.Tensor) -> torch.Tensor:
         """See the Protocol."""
-        layer.index_copy_(0, self._slots, keys_values)
-        pages = layer.view(-1, self._page_tokens, *layer.shape[1:])
+        by_head = keys_values.transpose(0, 1)
+        layer.index_copy_(1, self._slots, by_head)
+        pages = layer.view(layer.shape[0], -1, self._page_tokens * layer.shape[2])
         attended = torch.empty_like(query)
         for prefill in self._prefills:
             rows = slice(prefill.first, prefill.last)
-            seen = (
-                keys_values[rows]
-                if prefill.pages is None
-                else pages.index_select(0, prefill.pages).flatten(0, 1)
-            )
+            seen = by_head[:, rows] if prefill.pages is None else pages.index_select(1, prefill.pages)
             attended[rows] = _attend_prefill(query[rows], seen, prefill.mask)
         for decode in self._decodes:
-            seen = pages.index_select(0, decode.pages)
+            seen = pages.index_select(1, decode.pages)
             attended[decode.rows] = _attend_decode(query[decode.rows], seen, decode.mask)
         return attended.flatten(1)
 
@@ -131,7 +128,8 @@ class SdpaAttention:
 
 
 def _attend_prefill(query: torch.Tensor, seen: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    keys, values = seen.transpose(0, 1)[None].chunk(2, dim=1)
+    """One sequence: `query [tokens, num_heads, head_dim]`, `seen` its slots, heads of keys first."""
+    keys, values = seen.view(1, seen.shape[0], -1, query.shape[2]).chunk(2, dim=1)
     attended = F.scaled_dot_product_attention(
         query.transpose(0, 1)[None], keys, values, attn_mask=mask, is_causal=mask is None, enable_gqa=True
     )
@@ -139,13 +137,12 @@ def _attend_prefill(query: torch.Tensor, seen: torch.Tensor, mask: torch.Tensor 
 
 
 def _attend_decode(query: torch.Tensor, seen: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Heads that share keys become rows of one query, so that keys are read once for all of them."""
+    """One query a sequence. Heads that share keys become rows of one query: keys are read once for all."""
     num_rows, num_heads, head_dim = query.shape
-    keys, values = seen.view(num_rows, -1, *seen.shape[2:]).transpose(1, 2).chunk(2, dim=1)
+    keys, values = seen.view(seen.shape[0], num_rows, -1, head_dim).transpose(0, 1).chunk(2, dim=1)
     grouped = query.view(num_rows, keys.shape[1], -1, head_dim)
-    return F.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask).view(
-        num_rows, num_heads, head_dim
-    )
+    attended = F.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask)
+    return attended.view(num_rows, num_heads, head_dim)
 
 
 def _table_matrix(page_tables: Sequence[list[int]]) -> npt.NDArray[np.int64]:

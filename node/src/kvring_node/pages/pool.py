@@ -74,6 +74,13 @@ class PagePool:
         """The page of this digest; retain it before anything else is allocated."""
         return self._page_of.get(digest)
 
+    def forget(self) -> None:
+        """Makes every page unknown; those that nobody holds become free."""
+        self._free += self._evictable
+        self._evictable.clear()
+        self._digest_of.clear()
+        self._page_of.clear()
+
     def check(self, tables: Iterable[Iterable[int]]) -> None:
         """Verifies every invariant against the page tables in use.
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-LAYOUT = "page-token-kv-head"
-"""Axes of a layer's pages, outermost first. A page is one run of bytes, keys next to values."""
+LAYOUT = "kv-head-page-token"
+"""Axes of a layer, outermost first. A head's tokens lie side by side: attention reads them in one sweep."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,6 @@ class PageStore:
 
     def __init__(self, shape: PageShape, num_pages: int, device: torch.device):
         self.shape = shape
-        slots = (shape.num_layers, num_pages * shape.page_tokens, 2 * shape.num_kv_heads, shape.head_dim)
+        slots = (shape.num_layers, 2 * shape.num_kv_heads, num_pages * shape.page_tokens, shape.head_dim)
         self.layers = torch.zeros(slots, dtype=shape.dtype, device=device).unbind()
-        """A layer's slots, `[pages * page_tokens, 2 * kv_heads, head_dim]`: heads of keys, then of values."""
+        """A layer's slots, `[2 * kv_heads, pages * page_tokens, head_dim]`: heads of keys, then of values."""

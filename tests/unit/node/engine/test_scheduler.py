@@ -90,6 +90,16 @@ def test_a_prompt_seen_before_is_not_computed_again_but_for_its_last_page() -> N
     assert paper.engine.stats().prefix_queries_tokens == 24
 
 
+def test_a_forgotten_prefix_is_computed_again_and_what_runs_goes_on() -> None:
+    paper = paper_engine.make()
+    paper.engine.add(paper_engine.submit("before", SHARED[:12], max_tokens=9))
+    paper.engine.step()
+    paper.engine.forget_prefixes()
+    paper.engine.add(paper_engine.submit("after", SHARED[:12], max_tokens=1))
+    assert paper_engine.finish(paper)["after"] == paper_engine.expected(SHARED[:12], 1)
+    assert paper.engine.stats().prefix_hits_tokens == 0
+
+
 def test_an_aborted_request_gives_its_pages_back_at_once_wherever_it_stands() -> None:
     paper = paper_engine.make(max_num_sequences=1)
     paper.engine.add(paper_engine.submit("running", [1] * 9, max_tokens=20))

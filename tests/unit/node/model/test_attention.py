@@ -42,7 +42,7 @@ def test_equals_the_slow_twin(
     query = torch.randn(num_tokens, 4, HEAD_DIM, generator=generator)
     keys_values = torch.randn(num_tokens, 2 * num_kv_heads, HEAD_DIM, generator=generator)
     num_slots = page_tokens * sum(map(len, batch.page_tables))
-    layer = torch.randn(num_slots, 2 * num_kv_heads, HEAD_DIM, generator=generator)
+    layer = torch.randn(2 * num_kv_heads, num_slots, HEAD_DIM, generator=generator)
     slow_layer = layer.clone()
     fast = SdpaAttention(batch, page_tokens, slot_bytes, torch.device("cpu"))
     got = fast(query, keys_values, layer)

@@ -66,6 +66,12 @@ class PoolMachine(RuleBasedStateMachine):
         self.held.append(table)
         return table
 
+    @rule()
+    def forget(self) -> None:
+        self.pool.forget()
+        assert all(self.pool.find(digest) is None for digest in self.contents.values())
+        self.contents.clear()
+
     @invariant()
     def pool_agrees_with_the_tables(self) -> None:
         self.pool.check(self.held)
