@@ -1,0 +1,149 @@
+"""The client against a real HTTP server: what it sends, and what each answer becomes."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.support.api_double import ApiDouble
+
+from kvring_operator.kube import ApiError, Conflict, Gone, Kube, NotFound
+from kvring_operator.login import Login
+from kvring_operator.resources import CLUSTERS, MACHINES, PODS, SERVICES
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[ApiDouble]:
+    async with ApiDouble().serve() as double:
+        yield double
+
+
+@pytest.fixture
+async def kube(api: ApiDouble) -> AsyncIterator[Kube]:
+    client = Kube(api.login)
+    yield client
+    await client.close()
+
+
+def pod(name: str, **labels: str) -> dict[str, object]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", "labels": labels},
+    }
+
+
+@pytest.mark.parametrize(
+    ("resource", "place", "path"),
+    [
+        (PODS, ("default", "a"), "/api/v1/namespaces/default/pods/a"),
+        (PODS, ("", ""), "/api/v1/pods"),
+        (MACHINES, ("", "m1"), "/api/v1/nodes/m1"),
+        (CLUSTERS, ("default", ""), "/apis/kvring.dev/v1alpha1/namespaces/default/inferenceclusters"),
+        (CLUSTERS, ("d", "c", "status"), "/apis/kvring.dev/v1alpha1/namespaces/d/inferenceclusters/c/status"),
+    ],
+)
+def test_paths(resource: object, place: tuple[str, ...], path: str) -> None:
+    assert path == resource.path(*place)  # type: ignore[attr-defined]  # Resource, for the table's sake
+
+
+async def test_a_list_comes_in_chunks(api: ApiDouble, kube: Kube) -> None:
+    for number in range(5):
+        api.put(PODS, pod(f"p{number}", app="a"))
+    api.put(PODS, pod("other"))
+
+    first = await kube.list_page(PODS, "", "app", 3, "")
+    second = await kube.list_page(PODS, "", "app", 3, first.token)
+
+    assert [len(first.items), len(second.items)] == [3, 2]
+    assert not second.token
+
+
+async def test_apply_creates_and_changes(api: ApiDouble, kube: Kube) -> None:
+    manifest = {"metadata": {"name": "s", "namespace": "default"}, "spec": {"type": "ClusterIP"}}
+
+    await kube.apply(SERVICES, manifest)
+    await kube.apply(SERVICES, {**manifest, "spec": {"type": "NodePort"}})
+
+    stored = api.get(SERVICES, "default", "s")
+    assert stored
+    assert stored["spec"]["type"] == "NodePort"
+
+
+async def test_an_apply_with_a_uid_cannot_bring_back_the_dead(kube: Kube) -> None:
+    manifest = {"metadata": {"name": "a", "namespace": "default", "uid": "dead"}}
+
+    with pytest.raises(Conflict):
+        await kube.apply(PODS, manifest)
+
+
+async def test_a_delete_takes_only_what_was_meant(api: ApiDouble, kube: Kube) -> None:
+    stored = api.put(PODS, pod("a"))
+
+    with pytest.raises(Conflict):
+        await kube.delete(PODS, "default", "a", {"uid": "another"})
+    await kube.delete(PODS, "default", "a", {"uid": stored["metadata"]["uid"]})
+
+    assert api.get(PODS, "default", "a") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "transient"),
+    [
+        (404, NotFound, False),
+        (409, Conflict, False),
+        (410, Gone, False),
+        (403, ApiError, False),
+        (429, ApiError, True),
+        (500, ApiError, True),
+        (504, ApiError, True),
+    ],
+)
+async def test_each_refusal_has_its_kind(
+    api: ApiDouble, kube: Kube, code: int, kind: type[ApiError], transient: bool
+) -> None:
+    api.fail("GET", "/pods/a", code, "why not")
+
+    with pytest.raises(kind) as caught:
+        await kube.get(PODS, "default", "a")
+
+    assert (code, "why not", transient) == (caught.value.code, caught.value.message, caught.value.transient)
+
+
+async def test_no_answer_is_a_transient_error() -> None:
+    nobody = Kube(Login("http://127.0.0.1:9"))
+
+    with pytest.raises(ApiError) as caught:
+        await nobody.get(PODS, "default", "a")
+
+    await nobody.close()
+    assert caught.value.transient
+
+
+async def test_a_watch_tells_changes_since_a_version(api: ApiDouble, kube: Kube) -> None:
+    api.put(PODS, pod("old"))
+    page = await kube.list_page(PODS, "", "", 10, "")
+    api.put(PODS, pod("new"))
+    api.take(PODS, "default", "old")
+
+    told = []
+    async for event in kube.watch(PODS, "", "", page.resource_version):
+        if event.type == "BOOKMARK":
+            break
+        told.append((event.type, event.object["metadata"]["name"]))
+
+    assert told == [("ADDED", "new"), ("DELETED", "old")]
+
+
+async def test_a_line_of_a_watch_may_be_longer_than_any_buffer(api: ApiDouble, kube: Kube) -> None:
+    api.put(PODS, {**pod("big"), "spec": {"note": "x" * 1_000_000}})
+
+    async for event in kube.watch(PODS, "", "", "1"):
+        assert len(event.object["spec"]["note"]) == 1_000_000
+        break
+
+
+async def test_a_watch_from_a_forgotten_version_says_gone(api: ApiDouble, kube: Kube) -> None:
+    api.put(PODS, pod("a"))
+    api.forget(PODS)
+
+    with pytest.raises(Gone):
+        await anext(kube.watch(PODS, "", "", "1"))
