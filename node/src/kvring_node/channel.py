@@ -6,7 +6,9 @@ event loop, so that neither side pays per message for a system call.
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import zmq
@@ -22,49 +24,67 @@ class EngineGone(Exception):
     """The engine process has ended; nothing that was in flight will be answered."""
 
 
+class Arrival(NamedTuple):
+    """An answer and when it came, so that a slow reader does not look like a slow engine."""
+
+    at: float
+    answer: Answer
+
+
 class Mailbox:
     """What the engine has said about one request and its reader has not taken yet."""
 
     def __init__(self) -> None:
-        self._answers: list[Answer] = []
+        self._arrivals: list[Arrival] = []
+        self._ended = False
+        self._wants_all = False
         self._error: EngineGone | None = None
         self._waiter: asyncio.Future[None] | None = None
 
-    def put(self, answer: Answer) -> None:
-        """Add an answer and wake the reader."""
-        self._answers.append(answer)
-        self._wake()
+    def put(self, arrival: Arrival, *, ended: bool) -> None:
+        """Add an answer, the last one or not, and wake the reader when it is what it waits for."""
+        self._arrivals.append(arrival)
+        self._ended = ended
+        self._wake_if(self._is_there())
 
     def fail(self, error: EngineGone) -> None:
         """Let the reader's next `take` raise, after what has already come."""
         self._error = error
-        self._wake()
+        self._wake_if(True)
 
-    async def take(self) -> list[Answer]:
-        """All answers since the last call, at least one: a slow reader gets fewer, larger pieces."""
+    async def take(self, *, wants_all: bool = False) -> list[Arrival]:
+        """All answers since the last call, at least one: a slow reader gets fewer, larger pieces.
+
+        With `wants_all` the reader sleeps until the last one is there. Raises `EngineGone`.
+        """
+        self._wants_all = wants_all
         await self.arrived()
-        taken, self._answers = self._answers, []
+        taken, self._arrivals = self._arrivals, []
         return taken
 
     async def arrived(self) -> Answer:
         """Wait until there is an answer to take; returns the first one, which stays. Raises `EngineGone`."""
-        while not self._answers:
+        while not self._is_there():
             if self._error:
                 raise self._error
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
-        return self._answers[0]
+        return self._arrivals[0].answer
 
-    def _wake(self) -> None:
-        if self._waiter and not self._waiter.done():
+    def _is_there(self) -> bool:
+        return self._ended if self._wants_all else bool(self._arrivals)
+
+    def _wake_if(self, is_time: bool) -> None:
+        if is_time and self._waiter and not self._waiter.done():
             self._waiter.set_result(None)
 
 
 class EngineChannel:
     """Submits and aborts requests, hands answers to their mailboxes, keeps the engine's latest statistics."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, clock: Callable[[], float]) -> None:
         """Bind both sockets in `directory`, which must be private to this process and its child."""
+        self._clock = clock
         self._context = zmq.asyncio.Context()
         self._from_engine = self._context.socket(zmq.PULL)
         self._to_engine: zmq.Socket[bytes] = zmq.Socket.shadow(self._context.socket(zmq.PUSH))
@@ -142,7 +162,7 @@ class EngineChannel:
         # An aborted request may still have answers on the way; they have no mailbox any more.
         mailbox = self._mailboxes.pop(request_id, None) if ended else self._mailboxes.get(request_id)
         if mailbox:
-            mailbox.put(answer)
+            mailbox.put(Arrival(self._clock(), answer), ended=ended)
 
     def _post(self, message: messages.ToEngine) -> None:
         if not self._outbox:

@@ -85,7 +85,7 @@ class Front:
         """`directory` holds the sockets to the engine; it must be private to this process and its child."""
         self._settings = settings
         self._ports = ports
-        self._channel = EngineChannel(directory)
+        self._channel = EngineChannel(directory, ports.monotonic)
         self._place = internal.Membership()
         self._desk = service.FrontDesk(
             self._channel,

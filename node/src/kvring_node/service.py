@@ -10,7 +10,7 @@ from enum import StrEnum
 from types import TracebackType
 
 from kvring_node import messages, prompts, stops
-from kvring_node.channel import EngineChannel, EngineGone
+from kvring_node.channel import Arrival, EngineChannel, EngineGone
 from kvring_node.metrics import Metrics
 
 
@@ -176,44 +176,63 @@ class Generation:
 
     async def pieces(self) -> AsyncIterator[Piece]:
         """The answer as it comes. Raises `InvalidAsk` (the engine refuses it) or `EngineGone`."""
-        while True:
-            for answer in await self._mailbox.take():
-                piece = self._read(_accept(answer))
-                yield piece
-                if piece.finish_reason:
-                    return
+        while self.progress.finish_reason is None:
+            yield self._read(await self._mailbox.take())
 
-    def _read(self, answer: messages.Tokens) -> Piece:
-        self._note(answer)
-        text = ""
+    async def whole(self) -> Piece:
+        """The answer in one piece; raises as `pieces` does.
+
+        Where no stop string can end it early, it is read only once all of it is there, which is cheaper.
+        """
+        if not self._matcher.stops:
+            return self._read(await self._mailbox.take(wants_all=True))
+        texts = [piece.text async for piece in self.pieces()]
+        return Piece("".join(texts), self.progress.token_ids, self.progress.finish_reason)
+
+    def _read(self, arrivals: list[Arrival]) -> Piece:
+        answers = [self._note(at, _accept(answer)) for at, answer in arrivals]
+        token_ids = [token_id for answer in answers for token_id in answer.token_ids]
+        reason = answers[-1].finish_reason
         # With STOP the last token is the one that the model, or a stop token id, ended with: it has no text.
-        shown = answer.token_ids[: -1 if answer.finish_reason is messages.FinishReason.STOP else None]
+        text, num_taken = self._show(token_ids[: -1 if reason is messages.FinishReason.STOP else None])
+        stopped = self._matcher.matched
+        if stopped:
+            return self._finish(text, token_ids[:num_taken], messages.FinishReason.STOP)
+        if reason is None:
+            self.progress.token_ids += token_ids
+            return Piece(text, token_ids, None)
+        text += self._matcher.push(self._detokenizer.flush())
+        if self._matcher.matched:
+            return self._finish(text, token_ids, messages.FinishReason.STOP)
+        return self._finish(text + self._matcher.flush(), token_ids, reason)
+
+    def _show(self, token_ids: list[int]) -> tuple[str, int]:
+        """Their text, and how many of them were needed until a stop string ended it."""
+        if not self._matcher.stops:
+            return self._detokenizer.push(token_ids), len(token_ids)
+        text = ""
         # Token by token, so that what comes after a stop string is neither shown nor counted.
-        for num_taken, token_id in enumerate(shown, start=1):
+        for num_taken, token_id in enumerate(token_ids, start=1):
             text += self._matcher.push(self._detokenizer.push([token_id]))
             if self._matcher.matched:
-                return self._finish(text, answer.token_ids[:num_taken], messages.FinishReason.STOP)
-        if not answer.finish_reason:
-            self.progress.token_ids += answer.token_ids
-            return Piece(text, answer.token_ids, None)
-        text += self._matcher.push(self._detokenizer.flush())
-        reason = messages.FinishReason.STOP if self._matcher.matched else answer.finish_reason
-        return self._finish(text + self._matcher.flush(), answer.token_ids, reason)
+                return text, num_taken
+        return text, len(token_ids)
 
     def _finish(self, text: str, token_ids: list[int], reason: messages.FinishReason) -> Piece:
         self.progress.token_ids += token_ids
         self.progress.finish_reason = reason
         return Piece(text, token_ids, reason)
 
-    def _note(self, answer: messages.Tokens) -> None:
-        now, progress = self._desk.clock(), self.progress
+    def _note(self, at: float, answer: messages.Tokens) -> messages.Tokens:
+        progress, metrics = self.progress, self._desk.metrics
         if progress.first_token_at is None:
-            progress.first_token_at = now
+            progress.first_token_at = at
             progress.num_cached_tokens = answer.num_cached_tokens
-            self._desk.metrics.first_tokens(now - progress.submitted_at, len(answer.token_ids))
+            metrics.first_tokens(at - progress.submitted_at, len(answer.token_ids))
         elif answer.token_ids:
-            self._desk.metrics.next_tokens(now - progress.last_token_at, len(answer.token_ids))
-        progress.last_token_at = now
+            metrics.next_tokens(at - progress.last_token_at, len(answer.token_ids))
+        progress.last_token_at = at
+        return answer
 
 
 def _accept(answer: messages.Tokens | messages.Refused) -> messages.Tokens:

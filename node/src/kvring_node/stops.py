@@ -11,21 +11,21 @@ class StopMatcher:
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
-        self._stops = tuple(stops)
+        self.stops = tuple(stops)
         self._held = ""
         self.matched = False
 
     def push(self, text: str) -> str:
         """The text now sure to be part of the answer; `matched` says whether a stop string ended it."""
-        if not self._stops:
+        if not self.stops:
             return text
         text = self._held + text
         # The stop string that is complete first wins, then the longer one: however the text is cut.
-        matches = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
+        matches = [(at + len(stop), at) for stop in self.stops if (at := text.find(stop)) >= 0]
         if matches:
             self.matched, self._held = True, ""
             return text[: min(matches)[1]]
-        num_held = max(_overlap(text, stop) for stop in self._stops)
+        num_held = max(_overlap(text, stop) for stop in self.stops)
         sure, self._held = text[: len(text) - num_held], text[len(text) - num_held :]
         return sure
 

@@ -66,8 +66,8 @@ async def stream(
 
 async def collect(generation: service.Generation) -> tuple[str, str]:
     """The whole text, and why it ended."""
-    pieces = [piece async for piece in generation.pieces()]
-    return "".join(piece.text for piece in pieces), str(pieces[-1].finish_reason)
+    piece = await generation.whole()
+    return piece.text, str(piece.finish_reason)
 
 
 def usage(generations: Sequence[service.Generation]) -> responses.Usage:
