@@ -1,14 +1,11 @@
 """The leader is killed in the middle of its work; who leads next goes on where it stopped."""
 
-import base64
 import datetime
-import time
 from collections import Counter
 
 import pytest
-from tests.support import audit, kube, pod_processes, pools, release
+from tests.support import audit, internal_calls, kube, pod_processes, pools, release
 
-from kvring_contract import names, wire
 from kvring_contract import ring as rings
 
 pytestmark = pytest.mark.cluster
@@ -34,22 +31,6 @@ def pod_writes(namespace: str, verb: str, since: datetime.datetime) -> Counter[s
     )
 
 
-def call(pool: pools.Pool, pod: str, method: str, path: str, body: str = "") -> wire.NodeReport:
-    """An internal call to a member, signed as the operator signs its own."""
-    secret = pool.api.get("Secret", f"{pool.name}-internal", pool.namespace)
-    key = base64.b64decode(secret["data"][names.INTERNAL_KEY_FILE])
-    signature = wire.sign(key, method, path, body.encode(), time.time())
-    proxy = f"/api/v1/namespaces/{pool.namespace}/pods/{pod}:{names.NODE_PORT}/proxy{path}"
-    headers = {wire.SIGNATURE_HEADER: signature, "Content-Type": "application/json"}
-    answer = pool.api.http.request(method, proxy, content=body or None, headers=headers)
-    return wire.NodeReport.loads(answer.content)
-
-
-def ring_of(pool: pools.Pool) -> rings.Ring:
-    found = pool.api.get("ConfigMap", f"{pool.name}-ring", pool.namespace)
-    return rings.loads(found["data"][names.RING_DOCUMENT_KEY])
-
-
 def test_a_scale_up_is_finished_by_the_next_leader(
     api: kube.Api, pool: pools.Pool, kvring: release.Release
 ) -> None:
@@ -67,10 +48,10 @@ def test_a_scale_up_is_finished_by_the_next_leader(
     assert set(pod_writes(pool.namespace, "create", began_at).values()) == {1}
     assert not pod_writes(pool.namespace, "delete", began_at)
 
-    ring, late = ring_of(pool), wire.PushRing(fenced, rings.Ring(99, (), 1, 1)).dumps()
+    ring = internal_calls.ring_of(pool)
     for name in pool.staying():
-        report = call(pool, name, "PUT", wire.RING_PATH, late)
-        assert report.fencing == fencing(api), "members follow the new leader"
+        report = internal_calls.push(pool, name, fenced, rings.Ring(99, (), 1, 1))
+        assert report.fencing == fencing(api), "a member does not know who leads"
         assert (report.ring_epoch, report.ring_checksum) == (ring.epoch, ring.checksum), (
             "a dead leader's push"
         )

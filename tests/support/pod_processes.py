@@ -11,11 +11,15 @@ from pathlib import Path
 from tests.support import kube
 
 
-def kill(pod: kube.Object, word: str) -> int:
-    """`kill -9` to the one process of the pod whose command line holds `word`; its pid."""
+def kill(pod: kube.Object, word: str) -> None:
+    """`kill -9` to the one process of the pod whose command line holds `word`."""
+    os.kill(pid(pod, word), signal.SIGKILL)
+
+
+def pid(pod: kube.Object, word: str) -> int:
+    """The one process of the pod whose command line holds `word`."""
     found = list(_running(pod["metadata"]["uid"], word))
     assert len(found) == 1, f"one process of {pod['metadata']['name']} runs {word}: {found}"
-    os.kill(found[0], signal.SIGKILL)
     return found[0]
 
 
