@@ -29,7 +29,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class Submit(msgspec.Struct, frozen=True, tag=True):
-    """Front to engine: a new request. `priority`: lower runs first, as in vLLM."""
+    """Front to engine: a new request. `priority`: lower runs first, as in vLLM; FCFS does not look at it."""
 
     request_id: str
     prompt_token_ids: list[int]

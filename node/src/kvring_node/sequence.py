@@ -39,7 +39,6 @@ class Sequence:
     max_tokens: int
     stop_token_ids: frozenset[int]
     seed: int
-    priority: int = 0
     phase: Phase = Phase.WAITING
     num_computed: int = 0
     num_cached_tokens: int | None = None

@@ -135,7 +135,6 @@ class Engine:
             max_tokens=min(num_prompt_tokens + params.max_tokens, self.loaded.max_model_len),
             stop_token_ids=stops if params.ignore_eos else stops | self._parts.eos_token_ids,
             seed=self._parts.new_seed() if params.seed is None else params.seed,
-            priority=request.priority,
         )
 
 

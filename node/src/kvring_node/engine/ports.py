@@ -45,10 +45,6 @@ class Codec(Protocol):
         """Token ids of a prompt, with the special tokens that the model wants around it."""
         ...
 
-    def decode(self, token_ids: list[int]) -> str:
-        """Text of generated tokens, without special tokens."""
-        ...
-
     def detokenizer(self) -> "TextStream":
         """A fresh incremental decoder for one sequence."""
         ...

@@ -15,6 +15,8 @@ from kvring_node.model import config as model_config
 from kvring_node.runner import TorchRunner
 
 NUM_CASES = 200
+NUM_QUICK = 40
+"""How many of them run on every `make verify`; the others are marked slow."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,10 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Saved]:
     return models
 
 
-@pytest.mark.parametrize("seed", range(NUM_CASES))
+@pytest.mark.parametrize(
+    "seed",
+    [*range(NUM_QUICK), *(pytest.param(i, marks=pytest.mark.slow) for i in range(NUM_QUICK, NUM_CASES))],
+)
 def test_greedy_tokens_equal_generate(seed: int, saved: dict[str, Saved]) -> None:
     case = engine_cases.make(seed)
     engine = case.engine(saved[case.model].folder)
@@ -46,7 +51,7 @@ def test_greedy_tokens_equal_generate(seed: int, saved: dict[str, Saved]) -> Non
 
 def test_the_cases_meet_what_they_are_for(saved: dict[str, Saved]) -> None:
     num_preempting = num_hitting = 0
-    for seed in range(NUM_CASES // 4):
+    for seed in range(NUM_QUICK):
         case = engine_cases.make(seed)
         engine = case.engine(saved[case.model].folder)
         engine_cases.ours(case, engine)
