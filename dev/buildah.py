@@ -1,6 +1,7 @@
 """Buildah with its own storage: images without a daemon, out of ordinary Dockerfiles."""
 
 import os
+import shutil
 from pathlib import Path
 
 from dev import commands, paths
@@ -14,11 +15,8 @@ def run(*arguments: str | Path, timeout_s: float = BUILD_S, stdin: str | None = 
     Raises:
         Failure: buildah is missing or failed.
     """
-    storage = paths.images() / "buildah"
-    temporary = storage / "tmp"
-    temporary.mkdir(parents=True, exist_ok=True)
-    own = {"BUILDAH_ISOLATION": "chroot", "TMPDIR": str(temporary)}
-    placed = ("--storage-driver=overlay", f"--root={storage / 'root'}", f"--runroot={storage / 'run'}")
+    own = {"BUILDAH_ISOLATION": "chroot", "TMPDIR": str(_temporary())}
+    placed = ("--storage-driver=overlay", f"--root={_storage() / 'root'}", f"--runroot={_storage() / 'run'}")
     return commands.run(
         ["buildah", *placed, *arguments], env=os.environ | own, timeout_s=timeout_s, stdin=stdin
     )
@@ -27,6 +25,13 @@ def run(*arguments: str | Path, timeout_s: float = BUILD_S, stdin: str | None = 
 def has(image: str) -> bool:
     """Whether the storage holds an image of this name."""
     return bool(run("images", "--quiet", "--filter", f"reference={image}").strip())
+
+
+def forget_interrupted() -> None:
+    """Removes what builds left that did not end: half an image each, and large files."""
+    run("rm", "--all")
+    for left_over in _temporary().iterdir():
+        shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink()
 
 
 def build(dockerfile: Path, context: Path, image: str, *options: str) -> None:
@@ -44,3 +49,13 @@ def keep_newest(name: str, number: int) -> None:
     listed = run("images", "--format={{.CreatedAtRaw}} {{.Name}}:{{.Tag}}", "--filter", f"reference={name}")
     for line in sorted(listed.splitlines(), reverse=True)[number:]:
         run("rmi", line.split()[-1])
+
+
+def _storage() -> Path:
+    return paths.images() / "buildah"
+
+
+def _temporary() -> Path:
+    folder = _storage() / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -21,10 +21,6 @@ from dev.preflight import Program
 
 PROGRAMS = (Program("buildah", "buildah"), Program("debootstrap", "debootstrap"))
 ENGINES = ("docker", "podman", "buildah")
-TRANSPORT = {
-    "podman": "docker://",
-    "buildah": "docker://",
-}  # without it they look into their own storage first
 KEPT_BUILDS = 3  # of each image, in buildah's storage
 PUSH_S = 1800
 
@@ -100,6 +96,7 @@ def _build_here(image: Image, env: Mapping[str, str]) -> Reference:
     if registry.holds(layout.REGISTRY, image.repository, reference.tag):
         return reference
     with alone.holding(paths.images() / "build.lock"):
+        buildah.forget_interrupted()
         base = baseimage.ensure()
         local = f"localhost/{image.repository}:{reference.tag}"
         dependencies = f"localhost/{image.repository}-deps:{dependencies_tag(image, base)}"
@@ -142,11 +139,9 @@ def _build_with_engine(image: Image, prefix: str, env: Mapping[str, str]) -> Ref
         )
     base = env.get("BASE", "")
     reference = Reference(f"{prefix}/{image.name}", tag(image, base))
-    if commands.succeeds([engine, "manifest", "inspect", f"{TRANSPORT.get(engine, '')}{reference}"]):
-        return reference
     options = [f"--build-arg=BASE={base}"] if base else []
-    if engine != "docker":  # which lends a build no folder
-        options += _certificates(env)
+    if engine != "docker":  # which keeps layers anyway, and lends a build no folder
+        options += ["--layers", *_certificates(env)]
     with progress.step(f"image {image.name}: build with {engine}"):
         commands.run(
             [engine, "build", *options, f"--file={image.dockerfile}", f"--tag={reference}", image.root],
