@@ -55,8 +55,8 @@ lint: .venv/ready ## Lint, and who may import whom
 types: .venv/ready ## mypy, strict
 	@.venv/bin/mypy --no-error-summary contract/src operator/src node/src dev tests bench
 
-unit: .venv/ready ## Laws and unit tests
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -q tests/laws tests/unit
+unit: .venv/ready ## Laws and unit tests, but for the slow ones that make test runs too
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -m "not slow" tests/laws tests/unit
 
 cluster-test: .venv/ready ## Tests on the real local cluster (starts it where needed); PYTEST='-k scale' picks some
 	@$(PY) -m dev.test --only cluster $(PYTEST)

@@ -17,6 +17,10 @@ PREPARE = (
     ("demo model", ("dev.model",)),
     ("images", ("dev.images", "build")),
 )
+WITHOUT_A_CLUSTER = (
+    ("verify", ["make", "--no-print-directory", "verify"]),
+    ("slow unit tests", [sys.executable, "-m", "pytest", "-q", "-m", "slow", "tests/unit"]),
+)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -25,8 +29,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", choices=["verify", "cluster"], help="run this part alone")
     options, pytest_arguments = parser.parse_known_args(arguments)
 
-    if options.only != "cluster" and (code := stage("verify", ["make", "--no-print-directory", "verify"])):
-        return code
+    if options.only != "cluster":
+        for name, command in WITHOUT_A_CLUSTER:
+            if code := stage(name, command):
+                return code
     if options.only == "verify":
         return 0
     was_up = (
