@@ -40,8 +40,8 @@ def main(arguments: Sequence[str]) -> int:
         == 0
     )
     try:
-        for name, command in PREPARE:
-            if code := stage(name, module(*command)):
+        for name, words in PREPARE:
+            if code := stage(name, module(*words)):
                 return code
         return stage("tests on the cluster", module("pytest", "-q", "tests/cluster", *pytest_arguments))
     finally:
