@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+from tests.support import discovery
 
 from kvring_operator.login import Login
 from kvring_operator.resources import Resource
@@ -43,6 +44,20 @@ class Kind:
     history: deque[tuple[int, str, Object]] = field(default_factory=lambda: deque(maxlen=HISTORY))
     forgotten: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    texts: dict[Key, tuple[str, bytes]] = field(default_factory=dict)
+
+    def encoded(self, key: Key) -> bytes:
+        """JSON of an object, made once for each of its versions: lists of thousands are to be quick."""
+        version = self.objects[key]["metadata"]["resourceVersion"]
+        if self.texts.get(key, ("", b""))[0] != version:
+            self.texts[key] = (version, json.dumps(self.objects[key]).encode())
+        return self.texts[key][1]
+
+    def warm(self) -> None:
+        """Encode everything beforehand, as a watch cache has it."""
+        for key in self.objects:
+            self.encoded(key)
 
     def wake(self) -> None:
         """Let watches go on."""
@@ -110,6 +125,11 @@ class ApiDouble:
         for kind in self._kinds.values():
             kind.wake()
 
+    def warm(self) -> None:
+        """Do beforehand what a real API server would not do in this process."""
+        for kind in self._kinds.values():
+            kind.warm()
+
     def forget(self, resource: Resource) -> None:
         """Compact the history: a watch from before now gets 410."""
         kind = self._kinds[resource.plural]
@@ -139,6 +159,8 @@ class ApiDouble:
             await asyncio.sleep(self.slow_s)
         try:
             self._inject(request)
+            if (found := discovery.answer(request.path)) is not None:
+                return web.json_response(found)
             plural, namespace, name, sub = _parse(request.path)
             kind = self._kinds[plural]
             if request.method == "GET" and not name:
@@ -147,7 +169,9 @@ class ApiDouble:
                     with suppress(ConnectionResetError):  # the client went away
                         await self._watch(request, response, kind, namespace)
                     return response
-                return web.json_response(self._list(request, kind, namespace))
+                return web.Response(
+                    body=self._list(request, kind, namespace), content_type="application/json"
+                )
             content = json.loads(await request.read() or b"{}")
             return web.json_response(self._one(request, kind, (namespace, name), sub, content))
         except Refused as error:
@@ -219,9 +243,9 @@ class ApiDouble:
         kind.history.append((self._version, event, body))
         kind.wake()
 
-    def _list(self, request: web.Request, kind: Kind, namespace: str) -> Object:
+    def _list(self, request: web.Request, kind: Kind, namespace: str) -> bytes:
         matching = [
-            body
+            key
             for key, body in kind.objects.items()
             if namespace in ("", key[0]) and _selected(request, body)
         ]
@@ -230,7 +254,8 @@ class ApiDouble:
         meta = {"resourceVersion": str(self._version)}
         if start + limit < len(matching):
             meta["continue"] = str(start + limit)
-        return {"kind": "List", "metadata": meta, "items": matching[start : start + limit]}
+        items = b",".join(kind.encoded(key) for key in matching[start : start + limit])
+        return b'{"kind":"List","metadata":%s,"items":[%s]}' % (json.dumps(meta).encode(), items)
 
     async def _watch(
         self, request: web.Request, response: web.StreamResponse, kind: Kind, namespace: str
