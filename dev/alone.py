@@ -5,11 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dev import progress
+
 
 @contextmanager
 def holding(lock: Path) -> Iterator[None]:
-    """Waits for the lock file and holds it while the body runs; the kernel lets go of it if we die."""
+    """Holds the lock file while the body runs, after waiting for it; the kernel lets go of it if we die."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with progress.step(f"another process is at it (it holds {lock})"):
+                fcntl.flock(file, fcntl.LOCK_EX)
         yield

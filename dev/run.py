@@ -18,6 +18,8 @@ from dev.cluster import lifecycle, storage, wait
 from dev.model import recipe
 from dev.target import Target
 
+from kvring_contract import names
+
 NAMESPACE = "default"
 SAMPLE = paths.REPOSITORY / "manifests/samples/chat.yaml"
 MODELS_CLAIM = "models"
@@ -50,10 +52,10 @@ def _run(env: Mapping[str, str]) -> None:
         sample["spec"]["model"]["uri"] = env["MODEL"]
     cluster.apply([sample], f"--namespace={NAMESPACE}")
     name = sample["metadata"]["name"]
-    _wait_for_pool(cluster, name)
+    _wait_for_pool(cluster, name, references["node"])
     print()
     print(cluster.kubectl("get", "infc", name, f"--namespace={NAMESPACE}"))
-    pods = ("get", "pods", f"--selector=kvring.dev/cluster={name}", "--output=wide")
+    pods = ("get", "pods", f"--selector={names.LABEL_CLUSTER}={name}", "--output=wide")
     print(cluster.kubectl(*pods, f"--namespace={NAMESPACE}"))
     ask.show(cluster, NAMESPACE, sample)
     print(_what_next(name, sample["spec"]["model"]["servedName"], is_local=not env.get("CLUSTER")))
@@ -84,7 +86,8 @@ def _check_model(cluster: Target, env: Mapping[str, str]) -> None:
         )
 
 
-def _wait_for_pool(cluster: Target, name: str) -> None:
+def _wait_for_pool(cluster: Target, name: str, image: images.Reference) -> None:
+    """Until the pool is Ready and all its members run the image of this tree."""
     with progress.step(f"{name} ready") as step:
 
         def is_ready() -> bool:
@@ -95,7 +98,17 @@ def _wait_for_pool(cluster: Target, name: str) -> None:
             )
             step.note(ready["message"])
             is_current = ready.get("observedGeneration") == pool["metadata"]["generation"]
-            return bool(is_current and ready["status"] == "True")
+            return bool(is_current and ready["status"] == "True" and runs_image())
+
+        def runs_image() -> bool:
+            pods = cluster.get(
+                "pods", f"--selector={names.LABEL_CLUSTER}={name}", f"--namespace={NAMESPACE}"
+            )["items"]
+            staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+            old = [pod for pod in staying if pod["spec"]["containers"][0]["image"] != str(image)]
+            if old:
+                step.note(f"{len(old)} of {len(staying)} pods still run another image than {image.tag}")
+            return not old
 
         describe = f"kubectl describe infc {name} --namespace={NAMESPACE} says why"
         wait.until(is_ready, f"{name} is not Ready", POOL_READY_S, lambda: describe)

@@ -59,16 +59,16 @@ class Recipe:
 DEMO = Recipe(
     name="demo",
     shape=Shape(
-        hidden_size=192, intermediate_size=576, num_layers=4, num_heads=4, num_kv_heads=2, head_dim=64
+        hidden_size=192, intermediate_size=576, num_layers=3, num_heads=4, num_kv_heads=2, head_dim=64
     ),
-    stages=(Stage(num_steps=270, context_tokens=256, num_sequences=8), Stage(40, 1024, 2)),
+    stages=(Stage(num_steps=340, context_tokens=256, num_sequences=8), Stage(40, 1024, 2)),
 )
 DEMO_SMALL = Recipe(
     name="demo-small",
     shape=Shape(
         hidden_size=128, intermediate_size=384, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=32
     ),
-    stages=(Stage(num_steps=270, context_tokens=256, num_sequences=8), Stage(40, 1024, 2)),
+    stages=(Stage(num_steps=200, context_tokens=256, num_sequences=8), Stage(30, 1024, 2)),
     learning_rate=8e-3,
 )
 

@@ -8,11 +8,9 @@ from transformers import PreTrainedTokenizerFast
 
 END_OF_TEXT, TURN_START, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 
-# Qwen's words: contractions, words with one leading sign, single digits, signs, line ends, spaces.
-WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+# Names, digits, signs, line ends, spaces. A space is never part of the word behind it, as in larger models'
+# tokenizers: so a prompt may end with one (`def `) and still look like what the model has learnt from.
+WORDS = r"[\p{L}_]+|\p{N}|[^\s\p{L}\p{N}_]+|\s*[\r\n]+|\s+"
 CHAT_TEMPLATE = (
     "{%- for message in messages %}"
     "{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}"
