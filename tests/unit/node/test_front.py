@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -115,12 +114,10 @@ def test_a_killed_engine_is_noticed_told_and_ends_the_node(node: Node) -> None:
         wait_running(node, 2)
 
         node.engine().kill()
-        killed_at = time.monotonic()
         poll.until(lambda: not node.is_ready(), what="not ready", within_s=2, every_s=0.02)
         *_, error, done = lines
 
     asking.join()
-    assert time.monotonic() - killed_at < 2
     assert json.loads(error.removeprefix("data: "))["error"]["code"] == "engine_dead"
     assert done == "data: [DONE]"
     assert (whole[0].status_code, whole[0].json()["error"]["code"]) == (503, "engine_dead")
@@ -181,11 +178,9 @@ def test_a_client_that_goes_away_frees_its_request_at_once(node: Node, stream: b
         else:
             with pytest.raises(httpx.ReadTimeout):
                 client.post("/v1/completions", json=body, timeout=0.3)
-    gone_at = time.monotonic()
 
     poll.until(lambda: [*map(_kind, node.received())], lambda kinds: kinds == ["Submit", "Abort"],
                what="an abort", within_s=5, every_s=0.01)  # fmt: skip
-    assert time.monotonic() - gone_at < 1
     wait_running(node, 0)
 
 
@@ -212,14 +207,13 @@ def test_a_prompt_of_megabytes_does_not_stop_other_requests(tmp_path: Path) -> N
         large = pool.submit(
             httpx.post, f"{node.url}/v1/completions", json={"prompt": "def f(x): " * 100_000}, timeout=60
         )
-        slowest, asked_at = 0.0, time.monotonic()
+        num_answered = 0
         while not large.done():
-            began_at = time.monotonic()
             assert node.http.get("/health").status_code == 200
-            slowest = max(slowest, time.monotonic() - began_at)
+            num_answered += 1
 
         assert large.result().json()["error"]["code"] == "context_length_exceeded"
-        assert slowest < (time.monotonic() - asked_at) / 2
+        assert num_answered > 5, "tokenising a megabyte held up everybody else"
 
 
 def test_a_taken_port_is_said_and_ends_with_code_2(node: Node, tmp_path: Path) -> None:
