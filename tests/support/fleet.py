@@ -54,8 +54,7 @@ class Fleet:
         for child in wanted.children:
             api.put(CHILDREN[child["kind"]], dict(child))
         api.put(CONFIG_MAPS, children.ring_map(key, uid, ring))
-        secret = children.secret(key, uid, "")
-        api.put(SECRETS, {"metadata": secret["metadata"], "data": {names.INTERNAL_KEY_FILE: "a2V5"}})
+        api.put(SECRETS, children.secret(key, uid, "key"))
         for member in members:
             report = builders.report(builders.member(0), ring, pod=member.pod, fencing=0)
             nodes.reports[member.address] = report

@@ -18,6 +18,8 @@ class NodesDouble:
 
     def __init__(self) -> None:
         self.reports: dict[str, wire.NodeReport] = defaultdict(lambda: _BLANK)
+        self.garbage = False
+        self.port = names.NODE_PORT
 
     @asynccontextmanager
     async def serve(self, port: int = names.NODE_PORT) -> AsyncIterator["NodesDouble"]:
@@ -32,6 +34,7 @@ class NodesDouble:
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "0.0.0.0", port).start()
+        self.port = runner.addresses[0][1]
         try:
             yield self
         finally:
@@ -50,6 +53,8 @@ class NodesDouble:
         return self._answer(request, draining=True)
 
     def _answer(self, request: web.Request, **changes: object) -> web.Response:
+        if self.garbage:
+            return web.Response(text="<html>")
         address = request.host.split(":")[0]
         report = replace(self.reports[address], **changes)  # type: ignore[arg-type]  # fields of a report
         self.reports[address] = report

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 from tests.support import kube, login, poll, pools
 
-CLIENTS = 3
+CLIENTS = 2
 MAX_TOKENS = 96
 
 
@@ -22,9 +22,15 @@ class Traffic:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def flows(self, num_more: int, within_s: float = 60) -> None:
-        """Return when so many further streams have ended well."""
+        """Return when so many further streams have ended well; none may fail meanwhile."""
         goal = self.num_done + num_more
-        poll.until(lambda: self.num_done, lambda done: done >= goal, what="streams end", within_s=within_s)
+        poll.until(
+            lambda: (self.num_done, self.failures),
+            lambda seen: seen[0] >= goal or seen[1],
+            what=f"{goal} streams have ended",
+            within_s=within_s,
+        )
+        assert not self.failures
 
     def ended(self, failure: str | None) -> None:
         """Count one stream."""

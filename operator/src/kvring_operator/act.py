@@ -129,8 +129,9 @@ class Hands:
         try:
             await self._kube.create(SECRETS, manifest)
         except Conflict:
-            content = {"stringData": manifest["stringData"]}
-            await self._kube.patch(SECRETS, key.namespace, manifest["metadata"]["name"], content)
+            await self._kube.patch(
+                SECRETS, key.namespace, manifest["metadata"]["name"], {"data": manifest["data"]}
+            )
 
     async def _apply_child(self, world: World, action: actions.ApplyChild) -> None:
         resource = CHILDREN[action.manifest["kind"]]

@@ -1,5 +1,6 @@
 """What stands beside the pods: Services, the ring's ConfigMap, the eviction lock, the pool's Secret. Pure."""
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,7 +56,7 @@ def secret(key: Key, uid: str, internal_key: str) -> dict[str, Any]:
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": _meta(key, uid, secret_name(key)),
-        "stringData": {names.INTERNAL_KEY_FILE: internal_key},
+        "data": {names.INTERNAL_KEY_FILE: base64.b64encode(internal_key.encode()).decode()},
     }
 
 

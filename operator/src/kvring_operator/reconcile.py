@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import zlib
 from typing import Any
 
 from kvring_contract import api, names
@@ -87,7 +88,7 @@ class Reconciler:
         if not any(isinstance(action, actions.RemoveFinalizer) for action in step.actions):
             case = checks.Case(cluster.spec, desired, world, now, outcome.refusals)
             await self._write(world, report.make(case, step))
-        return _wait(step, outcome)
+        return _wait(key, step, outcome)
 
     async def _write(self, world: World, made: report.Report) -> None:
         """The status, if it says something new, and the Events that are worth it."""
@@ -122,8 +123,12 @@ def _replacing(old: Any, new: Any) -> Any:
     }
 
 
-def _wait(step: plan.Plan, outcome: Outcome) -> float:
-    waits = [RESYNC_S]
+def _wait(key: Key, step: plan.Plan, outcome: Outcome) -> float:
+    """Each resource has a resync period of its own, up to a quarter off.
+
+    So that they do not come all at once.
+    """
+    waits = [RESYNC_S * (0.75 + zlib.crc32(str(key).encode()) % 50 / 100)]
     if step.wait_s is not None:
         waits.append(step.wait_s)
     if outcome.retry:

@@ -34,7 +34,8 @@ class WorkQueue(Generic[K]):
         self._clock = clock
         self._jitter = jitter
         self._backoff = backoff or Backoff()
-        self._ready: deque[K] = deque()
+        self._urgent: deque[K] = deque()
+        self._routine: deque[K] = deque()
         self._waiting: set[K] = set()
         self._running: set[K] = set()
         self._again: set[K] = set()
@@ -46,17 +47,11 @@ class WorkQueue(Generic[K]):
 
     def __len__(self) -> int:
         """Keys that wait for a worker now."""
-        return len(self._ready)
+        return len(self._waiting)
 
     def add(self, key: K) -> None:
-        """Work on `key` as soon as a worker is free."""
-        self._cancel_timer(key)
-        if key in self._running:
-            self._again.add(key)
-        elif key not in self._waiting:
-            self._waiting.add(key)
-            self._ready.append(key)
-            self._wake.set()
+        """Something changed: work on `key` before everything whose time has merely come."""
+        self._enqueue(key, self._urgent)
 
     def add_after(self, key: K, delay_s: float) -> None:
         """Work on `key` after `delay_s` at the latest; an earlier moment that is already set stays."""
@@ -87,11 +82,7 @@ class WorkQueue(Generic[K]):
 
     async def _worker(self, work: Callable[[K], Awaitable[None]]) -> None:
         while True:
-            while not self._ready:
-                self._wake.clear()
-                await self._wake.wait()
-            key = self._ready.popleft()
-            self._waiting.discard(key)
+            key = await self._next()
             self._running.add(key)
             try:
                 await work(key)
@@ -101,10 +92,29 @@ class WorkQueue(Generic[K]):
                     self._again.discard(key)
                     self.add(key)
 
+    async def _next(self) -> K:
+        while not self._waiting:
+            self._wake.clear()
+            await self._wake.wait()
+        while True:
+            key = (self._urgent or self._routine).popleft()
+            if key in self._waiting:  # else it was in both lines, and has been worked on
+                self._waiting.discard(key)
+                return key
+
+    def _enqueue(self, key: K, line: deque[K]) -> None:
+        self._cancel_timer(key)
+        if key in self._running:
+            self._again.add(key)
+        elif key not in self._waiting or (line is self._urgent and key not in self._urgent):
+            self._waiting.add(key)
+            line.append(key)
+            self._wake.set()
+
     async def _later(self, key: K, delay_s: float) -> None:
         await self._clock.sleep(delay_s)
         del self._due[key]
-        self.add(key)
+        self._enqueue(key, self._routine)
 
     def _cancel_timer(self, key: K) -> None:
         if due := self._due.pop(key, None):

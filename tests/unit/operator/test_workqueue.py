@@ -103,3 +103,17 @@ async def test_all_failures_together_keep_to_the_rate(bench: Bench) -> None:
     delays = [bench.queue.retry(f"k{number}") for number in range(10)]
 
     assert delays == [1, 1, 1, 1, 1, 1.5, 2, 2.5, 3, 3.5]
+
+
+async def test_a_change_goes_before_what_is_merely_due(bench: Bench) -> None:
+    bench.gate.clear()
+    for key in ("busy-1", "busy-2", "busy-3"):
+        bench.queue.add(key)
+    bench.queue.add_after("due", 1)
+    await bench.clock.advance(1)
+    bench.queue.add("changed")
+    bench.queue.add("due")
+    bench.gate.set()
+    await settle()
+
+    assert bench.visits[3:] == ["changed", "due"]

@@ -1,0 +1,306 @@
+"""The whole operator but kopf, on doubles of the API server and the nodes: what it writes and gets over."""
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from tests.support import builders
+from tests.support.api_double import ApiDouble
+from tests.support.nodes_double import NodesDouble
+from tests.support.poll_async import until
+
+from kvring_contract import names, wire
+from kvring_contract.api import Key
+from kvring_operator.assembly import Operator
+from kvring_operator.clock import SystemClock
+from kvring_operator.kube import Kube
+from kvring_operator.nodes import Nodes
+from kvring_operator.resources import (
+    BUDGETS,
+    CLUSTERS,
+    CONFIG_MAPS,
+    EVENTS,
+    MACHINES,
+    PODS,
+    SECRETS,
+    SERVICES,
+)
+from kvring_operator.settings import Settings
+
+KEY = Key("default", "chat")
+
+
+class House:
+    """An API server, nodes, and operators that come and go."""
+
+    def __init__(self, api: ApiDouble, nodes: NodesDouble) -> None:
+        self.api, self.nodes = api, nodes
+        self.operator: Operator | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._clients: list[Kube | Nodes] = []
+
+    def start(self) -> None:
+        clock = SystemClock()
+        kube, nodes = Kube(self.api.login), Nodes(clock, self.nodes.port)
+        self._clients = [kube, nodes]
+        self.operator = Operator(Settings("kvring/node:1"), kube, nodes, clock, lambda: 7, lambda: 0.0)
+        self._running = asyncio.create_task(self.operator.run())
+        self.operator.queue.add(KEY)
+
+    async def stop(self) -> None:
+        if self._running:
+            self._running.cancel()
+            await asyncio.wait({self._running})
+        for client in self._clients:
+            await client.close()
+        self._running, self._clients = None, []
+
+    def create(self, replicas: int = 2, **spec: Any) -> None:
+        body = builders.body(replicas, **spec)
+        body["metadata"]["finalizers"] = []
+        self.api.put(CLUSTERS, body)
+
+    def edit(self, **spec: Any) -> None:
+        body = self.api.get(CLUSTERS, "default", "chat")
+        assert body
+        self.api.put(CLUSTERS, {**body, "spec": {**body["spec"], **spec}})
+        self.wake()
+
+    def wake(self) -> None:
+        if self.operator:
+            self.operator.queue.add(KEY)
+
+    def pods(self) -> list[str]:
+        return sorted(body["metadata"]["name"] for body in self.api.all(PODS))
+
+    async def has_pods(self, *wanted: str) -> None:
+        await until(lambda: self.pods() == sorted(wanted))
+
+    def run_pod(self, name: str) -> None:
+        """What a kubelet would write once the container is ready."""
+        body = self.api.get(PODS, "default", name)
+        assert body
+        slot, incarnation = name.split("-")[1:]
+        gate = [c for c in body.get("status", {}).get("conditions", ()) if c["type"] == names.READINESS_GATE]
+        open_gate = bool(gate) and gate[0]["status"] == "True"
+        ready = {"type": "Ready", "status": "True" if open_gate else "False"}
+        state: dict[str, Any] = {"running": {}}
+        status = {
+            "phase": "Running",
+            "podIP": f"127.77.{incarnation}.{int(slot) + 1}",
+            "conditions": [*gate, ready],
+            "containerStatuses": [{"name": "node", "ready": True, "restartCount": 0, "state": state}],
+        }
+        self.api.put(PODS, {**body, "spec": {**body["spec"], "nodeName": "m1"}, "status": status})
+
+    async def settle(self, *wanted: str) -> None:
+        """Play kubelet until the pool is Ready with just these pods."""
+        await self.has_pods(*wanted)
+        for name in wanted:
+            self.run_pod(name)
+        await until(lambda: all(self.gate(name) == "True" for name in wanted))
+        for name in wanted:
+            self.run_pod(name)
+        await until(lambda: self.condition("Ready") == "True")
+
+    def gate(self, name: str) -> str:
+        body = self.api.get(PODS, "default", name) or {}
+        found = [c for c in body.get("status", {}).get("conditions", ()) if c["type"] == names.READINESS_GATE]
+        return found[0]["status"] if found else ""
+
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = (self.api.get(CLUSTERS, "default", "chat") or {}).get("status", {})
+        return status
+
+    def condition(self, kind: str) -> str:
+        found = [c["status"] for c in self.status().get("conditions", ()) if c["type"] == kind]
+        return found[0] if found else ""
+
+    def reason(self, kind: str) -> str:
+        found = [c["reason"] for c in self.status().get("conditions", ()) if c["type"] == kind]
+        return found[0] if found else ""
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    async with ApiDouble().serve() as api, NodesDouble().serve(0) as nodes:
+        ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+        api.put(MACHINES, {"metadata": {"name": "m1"}, "spec": {}, "status": ready})
+        house = House(api, nodes)
+        house.start()
+        yield house
+        await house.stop()
+
+
+async def test_a_resource_becomes_a_ready_pool(house: House) -> None:
+    house.create(2)
+    house.wake()
+
+    await house.settle("chat-0-1", "chat-1-1")
+
+    assert {"chat", "chat-members"} == {body["metadata"]["name"] for body in house.api.all(SERVICES)}
+    assert [len(house.api.all(kind)) for kind in (SECRETS,)] == [1]
+    assert house.api.get(BUDGETS, "default", "chat")
+    assert house.status()["columns"]["ready"] == "2/2"
+    assert {7} == {report.fencing for report in house.nodes.reports.values()}
+
+
+async def test_a_settled_pool_is_not_written_again(house: House) -> None:
+    house.create(1)
+    house.wake()
+    await house.settle("chat-0-1")
+    await until(lambda: house.condition("Progressing") == "False")
+    before = len(house.api.writes)
+    for _ in range(5):
+        asked = len(house.api.requests)
+        house.wake()
+        await until(lambda asked=asked: len(house.api.requests) > asked + 1)  # type: ignore[misc]  # bound at once
+
+    assert house.api.writes[before:] == []
+
+
+async def test_a_restarted_operator_changes_nothing(house: House) -> None:
+    house.create(2)
+    house.wake()
+    await house.settle("chat-0-1", "chat-1-1")
+    await until(lambda: house.condition("Progressing") == "False")
+    await house.stop()
+    before, asked = len(house.api.writes), len(house.api.requests)
+
+    house.start()
+
+    await until(lambda: any("/secrets/" in path for _, path in house.api.requests[asked:]))
+    await until(lambda: house.operator is not None and not len(house.operator.queue))
+    assert house.api.writes[before:] == []
+
+
+async def test_the_ring_is_written_before_any_node_hears_of_it(house: House) -> None:
+    house.api.fail("PATCH", "/configmaps/chat-ring", 500, times=2)
+    house.create(1)
+    house.wake()
+
+    await house.settle("chat-0-1")
+
+    stored = house.api.get(CONFIG_MAPS, "default", "chat-ring")
+    held = house.nodes.reports["127.77.1.1"]
+    assert stored
+    assert (str(held.ring_epoch), held.ring_checksum) == (stored["data"]["epoch"], stored["data"]["checksum"])
+
+
+async def test_a_pod_whose_label_was_taken_away_gets_it_back_and_no_twin(house: House) -> None:
+    house.create(1)
+    house.wake()
+    await house.settle("chat-0-1")
+    body = house.api.get(PODS, "default", "chat-0-1")
+    assert body
+    labels = {
+        name: value for name, value in body["metadata"]["labels"].items() if name != names.LABEL_CLUSTER
+    }
+
+    house.api.put(PODS, {**body, "metadata": {**body["metadata"], "labels": labels}})
+
+    def healed() -> bool:
+        found = house.api.get(PODS, "default", "chat-0-1")
+        return found is not None and names.LABEL_CLUSTER in found["metadata"]["labels"]
+
+    await until(healed)
+    assert house.pods() == ["chat-0-1"]
+
+
+@pytest.mark.parametrize("resource", [SERVICES, BUDGETS])
+async def test_a_deleted_child_comes_back(house: House, resource: Any) -> None:
+    house.create(0)
+    house.wake()
+    await until(lambda: house.api.get(resource, "default", "chat") is not None)
+
+    house.api.take(resource, "default", "chat")
+
+    await until(lambda: house.api.get(resource, "default", "chat") is not None)
+
+
+async def test_a_quota_is_reported_and_tried_again(house: House) -> None:
+    house.api.fail("POST", "/pods", 403, 'pods "chat-0-1" is forbidden: exceeded quota: small', times=3)
+    house.create(1)
+    house.wake()
+
+    await until(lambda: house.reason("Ready") == "QuotaExceeded")
+    house.wake()
+    house.wake()
+    await house.has_pods("chat-0-1")
+
+
+async def test_a_namespace_that_is_going_is_no_endless_loop(house: House) -> None:
+    forbidden = "unable to create new content in namespace default because it is being terminated"
+    house.api.fail("POST", "/", 403, forbidden, times=10_000)
+    house.create(1)
+    house.wake()
+
+    await until(lambda: house.reason("Ready") == "NamespaceTerminating")
+
+    assert len(house.api.writes) < 30
+
+
+async def test_an_api_server_in_trouble_is_waited_out(house: House) -> None:
+    house.api.fail("POST", "/pods", 500, times=3)
+    house.create(2)
+    house.wake()
+
+    await house.settle("chat-0-1", "chat-1-1")
+
+
+async def test_scaling_down_drains_before_it_deletes(house: House) -> None:
+    house.create(2)
+    house.wake()
+    await house.settle("chat-0-1", "chat-1-1")
+    busy = dataclasses.replace(house.nodes.reports["127.77.1.2"], num_running=1)
+    house.nodes.reports["127.77.1.2"] = busy
+
+    house.edit(replicas=1)
+    await until(lambda: house.nodes.reports["127.77.1.2"].draining)
+    assert house.pods() == ["chat-0-1", "chat-1-1"]
+    assert house.gate("chat-1-1") == "False"
+    house.nodes.reports["127.77.1.2"] = dataclasses.replace(busy, num_running=0, draining=True)
+
+    await house.has_pods("chat-0-1")
+    reasons = [event["reason"] for event in house.api.all(EVENTS)]
+    assert {"MemberLeaving", "MemberLeft"} <= set(reasons)
+
+
+async def test_a_deleted_resource_goes_after_its_members(house: House) -> None:
+    house.create(1)
+    house.wake()
+    await house.settle("chat-0-1")
+    body = house.api.get(CLUSTERS, "default", "chat")
+    assert body
+    assert body["metadata"]["finalizers"] == [names.FINALIZER]
+
+    now = "2027-01-15T08:00:00Z"
+    house.api.put(CLUSTERS, {**body, "metadata": {**body["metadata"], "deletionTimestamp": now}})
+    house.wake()
+
+    await until(lambda: house.api.get(CLUSTERS, "default", "chat") is None)
+    assert house.pods() == []
+
+
+async def test_a_spec_that_got_past_the_rules_is_a_condition(house: House) -> None:
+    house.create(1, cache={"size": {"min": "9Gi", "initial": "1Gi", "max": "2Gi"}})
+    house.wake()
+
+    await until(lambda: house.reason("Ready") == "InvalidSpec")
+
+    assert house.pods() == []
+
+
+async def test_a_node_that_answers_garbage_is_not_believed(house: House) -> None:
+    house.nodes.garbage = True
+    house.create(1)
+    house.wake()
+    await house.has_pods("chat-0-1")
+    house.run_pod("chat-0-1")
+
+    await until(lambda: house.reason("RingConverged") == "EpochSpreading")
+
+    assert house.gate("chat-0-1") != "True"
+    assert isinstance(house.nodes.reports["127.77.1.1"], wire.NodeReport)
