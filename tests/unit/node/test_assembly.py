@@ -31,6 +31,13 @@ def test_the_example_of_the_docstring_runs(folder: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().out
 
 
+def test_the_example_of_the_readme_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    source = readme.split("```python\n")[1].split("```")[0]
+    exec(source.replace("path/to/model", str(folder)), {})
+    assert capsys.readouterr().out
+
+
 def test_text_and_token_ids_are_the_same_prompt(engine: Engine) -> None:
     text, ids = engine.generate(["hello", engine_ids(engine, "hello")], GREEDY)
     assert text.token_ids == ids.token_ids
