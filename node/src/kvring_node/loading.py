@@ -77,7 +77,8 @@ def _device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
         raise ModelError(
-            ModelFault.NO_DEVICE, "no CUDA device is visible; request one, or set the device to cpu"
+            ModelFault.NO_DEVICE,
+            "no CUDA device is visible; request one, or set the device (KVRING_DEVICE) to cpu",
         )
     return torch.device(name)
 

@@ -30,6 +30,7 @@ A container that cannot load ends by itself, with a reason.
 SHARED_SOURCES = ("volumes", "tolerations", "imagePullSecrets", "topologySpreadConstraints", "resourceClaims")
 """Lists of the overlay that are appended to ours; every other field of the overlay replaces ours."""
 USER = 65532
+GPU = "nvidia.com/gpu"
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,8 @@ def _container(spec: Spec, image: Image, volume: model_volume.ModelVolume) -> di
         "env": [
             {"name": "HOME", "value": "/tmp"},  # noqa: S108  # an emptyDir: the root file system is read-only
             {"name": "KVRING_NUM_THREADS", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
+            # Whoever asks for a GPU gets it or is told; KVRING_DEVICE in the overlay allows another device.
+            *([{"name": "KVRING_DEVICE", "value": "cuda"}] if GPU in spec.resources.limits else ()),
         ],
         "ports": [{"name": "http", "containerPort": names.NODE_PORT}],
         "resources": {kind: amounts for kind, amounts in resources.items() if amounts},
@@ -241,6 +244,8 @@ def _merge_containers(ours: list[dict[str, Any]], overlay: list[Mapping[str, Any
         if container.get("name") != CONTAINER:
             others.append(dict(container))
             continue
+        given = {variable["name"] for variable in container.get("env", ())}
+        merged["env"] = [variable for variable in merged["env"] if variable["name"] not in given]
         for name, value in container.items():
             merged[name] = [*merged[name], *value] if name in ("env", "volumeMounts") else value
     return [merged, *others]

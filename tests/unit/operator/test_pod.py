@@ -141,6 +141,26 @@ def test_the_overlay_adds_and_does_not_take_away() -> None:
 
 
 @pytest.mark.parametrize(
+    ("limits", "overlay", "device"),
+    [
+        ({}, [], None),
+        ({"nvidia.com/gpu": "1"}, [], "cuda"),
+        ({"nvidia.com/gpu": "1"}, [{"name": "KVRING_DEVICE", "value": "cpu"}], "cpu"),
+    ],
+    ids=["no GPU is asked for", "a GPU is asked for", "a GPU is asked for, and a CPU is good enough"],
+)
+def test_who_asks_for_a_gpu_gets_one_unless_the_overlay_allows_less(
+    limits: dict[str, str], overlay: list[dict[str, str]], device: str | None
+) -> None:
+    containers = [{"name": "node", "env": overlay}]
+    found = container(resources={"limits": limits}, template={"spec": {"containers": containers}})["env"]
+
+    assert [entry["value"] for entry in found if entry["name"] == "KVRING_DEVICE"] == (
+        [device] if device else []
+    )
+
+
+@pytest.mark.parametrize(
     ("change", "drifts"),
     [
         ({"model": {"uri": "pvc://models/other"}}, True),
