@@ -21,7 +21,7 @@ ANSWER_S = 120
 
 def complete(cluster: Target, namespace: str, service: str, model: str, prompt: str) -> Any:
     """The answer of `POST /v1/completions`."""
-    body = {"model": model, "prompt": prompt, "max_tokens": MAX_TOKENS, "temperature": 0}
+    body = {"model": model, "prompt": prompt, "max_tokens": MAX_TOKENS, "temperature": 0.6, "seed": 1}
     path = f"/api/v1/namespaces/{namespace}/services/{service}:http/proxy/v1/completions"
     answer = cluster.kubectl(
         "create", f"--raw={path}", "--filename=-", stdin=json.dumps(body), timeout_s=ANSWER_S

@@ -116,7 +116,7 @@ def _wait_for_pool(cluster: Target, name: str, image: images.Reference) -> None:
 
 def _what_next(name: str, model: str, *, is_local: bool) -> str:
     shell = f"export KUBECONFIG={paths.kubeconfig()} PATH={paths.binaries()}:$PATH"
-    body = json.dumps({"model": model, "prompt": "def ", "max_tokens": 32})
+    body = json.dumps({"model": model, "prompt": "def ", "max_tokens": 32, "temperature": 0.6})
     lines = (
         (shell, "this cluster in your shell")
         if is_local
