@@ -62,7 +62,7 @@ async def run(chosen: settings.Settings, found: login.Login, clock: Clock) -> in
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     async def lead() -> None:
-        operator = Operator(chosen, kube, nodes, clock, lambda: elector.fencing, random.random)
+        operator = Operator(chosen, kube, nodes, clock, elector.token, random.random)
         async with asyncio.TaskGroup() as group:
             beside = [group.create_task(elector.renew()), group.create_task(operator.run())]
             await _crd(kube, clock)

@@ -36,7 +36,7 @@ class Hands:
     """Carries out plans for one resource after the other."""
 
     def __init__(self, kube: Kube, nodes: Nodes, caches: Caches, fencing: Callable[[], int]) -> None:
-        """`fencing` tells the epoch of this leader."""
+        """`fencing` tells the epoch of this leader; it raises `ApiError` when another may lead by now."""
         self._kube = kube
         self._nodes = nodes
         self._caches = caches
@@ -50,6 +50,7 @@ class Hands:
         refusals: list[Refusal] = []
         notes: list[Note] = []
         retry = False
+        self._fencing()  # also a plan without actions is followed by writes: status and Events
         told = [action for action in plan if isinstance(action, actions.PushRing | actions.AskDrain)]
         for action in plan:
             if action in told:
@@ -71,6 +72,7 @@ class Hands:
         return Outcome(tuple(refusals), tuple(notes), retry or any(answered))
 
     async def _do(self, world: World, action: actions.Action) -> None:
+        self._fencing()
         _log.info("%s: %s: %s", world.metadata.key, _name(action), action.reason)
         doer: Callable[[World, Any], Awaitable[None]] = self._DOERS[type(action)].__get__(self)
         try:

@@ -30,7 +30,10 @@ class Operator:
         fencing: Callable[[], int],
         jitter: Callable[[], float],
     ) -> None:
-        """`fencing` tells the epoch under which this replica leads; `jitter` gives numbers in [0, 1)."""
+        """`fencing` tells the epoch under which this replica leads, and raises `ApiError` when it may not.
+
+        `jitter` gives numbers in [0, 1).
+        """
         self.queue: WorkQueue[Key] = WorkQueue(clock, jitter)
         self._caches = Caches(kube, clock, settings.watch_namespaces, self.queue.add)
         self._reconciler = Reconciler(

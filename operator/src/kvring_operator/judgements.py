@@ -109,7 +109,7 @@ def _model_loaded(case: Case, plan: Plan) -> Verdict:
     violation = checks.first_violation(case)
     if violation is not None:
         return Verdict(Condition.MODEL_LOADED, FALSE, violation.reason, f"{slots}: {violation.message}")
-    return Verdict(Condition.MODEL_LOADED, FALSE, Reason.LOADING, f"{slots} have not loaded {name} yet")
+    return Verdict(Condition.MODEL_LOADED, FALSE, Reason.LOADING, f"waiting for {slots} to load {name}")
 
 
 def _ring_converged(case: Case, plan: Plan) -> Verdict:
@@ -126,7 +126,7 @@ def _ring_converged(case: Case, plan: Plan) -> Verdict:
     if offline:
         message = f"slots {', '.join(map(str, offline))} of epoch {ring.epoch} have no live pod"
         return Verdict(Condition.RING_CONVERGED, FALSE, Reason.MEMBERS_CHANGING, message)
-    message = f"all {len(ring.members)} members hold epoch {ring.epoch}"
+    message = f"every member on the ring ({len(ring.members)}) holds epoch {ring.epoch}"
     return Verdict(Condition.RING_CONVERGED, TRUE, Reason.ACKNOWLEDGED, message)
 
 

@@ -51,8 +51,17 @@ class Elector:
 
     @property
     def fencing(self) -> int:
-        """The fencing epoch: goes with every push to a node."""
+        """The fencing epoch: the transition count of the Lease."""
         return int(self._spec.get("leaseTransitions", 0))
+
+    def token(self) -> int:
+        """The fencing epoch, to be asked for before every write and every push to a node.
+
+        Raises `ApiError` when the Lease may be another's by now, as after a freeze of this process.
+        """
+        if not self.leading:
+            raise ApiError(0, "NotLeading", "the Lease was not renewed in time; another replica may lead")
+        return self.fencing
 
     async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
         """Wait for the Lease, then run `work` beside its renewal; raises `LostLease` when that fails in time.

@@ -4,6 +4,7 @@ Needs no cluster.
 """
 
 import argparse
+import copy
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,6 @@ import yaml
 from kvring_contract import api
 from kvring_operator import actions, desire, plan, pod
 from kvring_operator.world import World
-
-UNKNOWN_UID = "00000000-0000-0000-0000-000000000000"
 
 
 def main(argv: list[str]) -> int:
@@ -60,11 +59,15 @@ def _show(body: dict[str, Any], image: pod.Image, output: str) -> int:
 
 
 def _manifests(step: plan.Plan) -> list[dict[str, Any]]:
-    return [
-        dict(action.manifest)
+    """Without owner: a file has no uid, and the API server takes no owner without one."""
+    made = [
+        copy.deepcopy(dict(action.manifest))
         for action in step.actions
         if isinstance(action, actions.ApplyChild | actions.CreatePod)
     ]
+    for manifest in made:
+        del manifest["metadata"]["ownerReferences"]
+    return made
 
 
 def _object(action: actions.Action) -> str:

@@ -9,7 +9,7 @@ from tests.support.api_double import ApiDouble
 from tests.support.clock import VirtualClock
 
 from kvring_operator import leader
-from kvring_operator.kube import Kube
+from kvring_operator.kube import ApiError, Kube
 from kvring_operator.leader import Elector, LostLease
 from kvring_operator.resources import LEASES
 
@@ -152,3 +152,26 @@ async def test_a_lease_that_somebody_deleted_does_not_set_the_fencing_back(
 
     assert second.elector.fencing > before
     await end(second)
+
+
+async def test_a_restarted_container_is_a_new_leader_under_its_old_name(kube: Kube) -> None:
+    first = Replica(kube, "a")
+    await first.later(0)
+    second = Replica(kube, "a")
+    await second.later(0)
+
+    assert second.leads
+    assert second.elector.fencing == first.elector.fencing + 1
+    await end(first, second)
+
+
+async def test_a_leader_that_was_frozen_writes_nothing_when_it_thaws(kube: Kube) -> None:
+    frozen = Replica(kube, "a")
+    await frozen.later(0)
+    before = frozen.elector.token()
+    frozen.clock.now += leader.DEADLINE_S
+
+    assert before == frozen.elector.fencing
+    with pytest.raises(ApiError, match="another replica may lead"):
+        frozen.elector.token()
+    await end(frozen)

@@ -1,0 +1,98 @@
+"""From the API server's JSON to views."""
+
+from typing import Any
+
+import pytest
+from tests.support import builders
+
+from kvring_contract import names
+from kvring_operator import pod, views
+from kvring_operator.world import Exit
+
+
+def pod_body(**status: Any) -> dict[str, Any]:
+    wanted = builders.desired()
+    body = pod.manifest(wanted.key, wanted.uid, wanted.template, 3, 7)
+    body["metadata"] |= {"uid": "u", "resourceVersion": "5", "creationTimestamp": "2027-01-15T08:00:00Z"}
+    return {**body, "status": status}
+
+
+def ended(reason: str, message: str = "", code: int = 1) -> dict[str, Any]:
+    state = {"terminated": {"reason": reason, "message": message, "exitCode": code}}
+    return {"name": "node", "ready": False, "restartCount": 2, "state": {"waiting": {}}, "lastState": state}
+
+
+def test_identity_is_read_from_the_name_and_the_owner() -> None:
+    body = pod_body()
+    body["metadata"]["labels"] = {}
+
+    found = views.pod(body)
+
+    assert (found.slot, found.incarnation, found.owner, found.owner_uid) == (3, 7, builders.KEY, builders.UID)
+
+
+@pytest.mark.parametrize("name", ["chat", "chat-1", "chat-a-1", "chat-1-b", "chat--1-²"])
+def test_a_name_that_is_none_of_ours_has_no_slot(name: str) -> None:
+    assert views.identity(name) == (-1, -1)
+
+
+@pytest.mark.parametrize(
+    ("status", "wanted"),
+    [
+        (
+            ended("OOMKilled", '{"reason": "X", "message": "y"}', 137),
+            Exit(137, "OOMKilled", '{"reason": "X", "message": "y"}'),
+        ),
+        (
+            ended("Error", '{"reason": "ModelBroken", "message": "y"}'),
+            Exit(1, "ModelBroken", '{"reason": "ModelBroken", "message": "y"}'),
+        ),
+        (ended("Error", "Traceback"), Exit(1, "Error", "Traceback")),
+        (ended("Error", "[1]"), Exit(1, "Error", "[1]")),
+    ],
+)
+def test_the_last_words_of_a_container(status: dict[str, Any], wanted: Exit) -> None:
+    found = views.pod(pod_body(containerStatuses=[status])).container.last_exit
+
+    assert found
+    assert (found.code, found.reason) == (wanted.code, wanted.reason)
+
+
+def test_the_message_in_the_last_word_is_shown_and_not_its_json() -> None:
+    status = ended("Error", '{"reason": "ModelBroken", "message": "weights are cut off"}')
+
+    found = views.pod(pod_body(containerStatuses=[status])).container.last_exit
+
+    assert found
+    assert found.message == "weights are cut off"
+
+
+def test_the_gate_and_readiness_are_two_things() -> None:
+    conditions = [{"type": names.READINESS_GATE, "status": "True"}, {"type": "Ready", "status": "False"}]
+
+    found = views.pod(pod_body(conditions=conditions))
+
+    assert (found.gate, found.ready) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("spec", "leaving"),
+    [
+        ({}, ""),
+        ({"unschedulable": True}, "it is cordoned"),
+        ({"taints": [{"key": "ToBeDeletedByClusterAutoscaler"}]}, "the cluster autoscaler removes it"),
+        ({"taints": [{"key": "node.kubernetes.io/not-ready"}]}, ""),
+    ],
+)
+def test_why_a_machine_should_be_left(spec: dict[str, Any], leaving: str) -> None:
+    body = {"metadata": {"name": "m1", "resourceVersion": "1"}, "spec": spec, "status": {}}
+
+    assert views.machine(body).leaving == leaving
+
+
+def test_a_heartbeat_is_no_change() -> None:
+    def body(version: str, beat: str) -> dict[str, Any]:
+        ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": beat}
+        return {"metadata": {"name": "m1", "resourceVersion": version}, "status": {"conditions": [ready]}}
+
+    assert views.machine(body("1", "08:00")) == views.machine(body("2", "08:05"))
