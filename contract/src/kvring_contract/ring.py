@@ -4,10 +4,11 @@ The document in the ConfigMap `<cluster>-ring`, the body that the operator pushe
 a node holds are one and the same; `checksum` lets any two of them be compared in a line of a log.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from kvring_contract.names import MemberState
@@ -34,7 +35,7 @@ class Ring:
     virtual_nodes: int
     replication_factor: int
 
-    @property
+    @functools.cached_property
     def checksum(self) -> str:
         """First 16 hex digits of SHA-256 over the canonical document; independent of the members' order."""
         return hashlib.sha256(dumps(self, with_checksum=False).encode()).hexdigest()[:16]
@@ -48,7 +49,7 @@ def dumps(ring: Ring, *, with_checksum: bool = True) -> str:
     """Canonical JSON: members sorted by slot, keys sorted, no blanks."""
     document: dict[str, Any] = {
         "epoch": ring.epoch,
-        "members": [asdict(member) for member in sorted(ring.members)],
+        "members": [vars(member) for member in sorted(ring.members)],
         "replicationFactor": ring.replication_factor,
         "virtualNodes": ring.virtual_nodes,
     }
