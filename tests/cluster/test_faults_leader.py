@@ -1,4 +1,4 @@
-"""The leader is killed in the middle of its work; who leads next goes on where it stopped."""
+"""The leader is killed or frozen in the middle of its work; who leads next goes on where it stopped."""
 
 import datetime
 from collections import Counter
@@ -74,3 +74,22 @@ def test_a_scale_down_is_finished_by_the_next_leader(
     assert pod_writes(pool.namespace, "delete", began_at) == {"chat-1-1": 1}
     assert not pod_writes(pool.namespace, "create", began_at)
     pool.ask_until_answered()
+
+
+def test_a_frozen_leader_writes_nothing_when_it_thaws(
+    api: kube.Api, pool: pools.Pool, kvring: release.Release
+) -> None:
+    pool.apply(pools.SMALL).wait_ready()
+    fenced, leader = fencing(api), api.get("Pod", kvring.leader(), release.NAMESPACE)
+    with pod_processes.frozen(leader, "kvring_operator"):
+        pool.scale(2)
+        pool.until(lambda: fencing(api), lambda now: now > fenced, "another replica leads", LED_S)
+        pool.until(pool.staying, lambda pods: len(pods) == 2, "it goes on")
+        thawed_at = datetime.datetime.now(datetime.UTC)
+    pool.scale(1)
+    pool.until(pool.pods, lambda pods: len(pods) == 1, "the new leader is followed")
+    pool.wait_ready()
+
+    name = leader["metadata"]["name"]
+    assert kvring.wait_led() != name
+    assert not [str(write) for write in audit.writes(audit.OPERATOR, thawed_at) if write.pod == name]

@@ -13,10 +13,11 @@ OPERATOR = "system:serviceaccount:kvring-system:"
 
 @dataclass(frozen=True)
 class Write:
-    """A request that changes something, carried out or refused."""
+    """A request that changes something, carried out or refused; `pod` is empty for people."""
 
     at: datetime
     user: str
+    pod: str
     verb: str
     resource: str
     namespace: str
@@ -56,6 +57,7 @@ def _parse(line: str) -> Write:
     return Write(
         at=datetime.fromisoformat(entry["requestReceivedTimestamp"]),
         user=entry["user"]["username"],
+        pod=entry["user"].get("extra", {}).get("authentication.kubernetes.io/pod-name", [""])[0],
         verb=entry["verb"],
         resource=f"{about.get('resource', entry['requestURI'])}{subresource}",
         namespace=about.get("namespace", ""),

@@ -1,8 +1,9 @@
-"""The processes of a pod as its machine sees them: found by the pod's uid in their cgroup, killed unasked.
+"""The processes of a pod as its machine sees them: found by their cgroup, killed or frozen.
 
 Every machine of the local cluster shares this host's processes.
 """
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -14,6 +15,17 @@ from tests.support import kube
 def kill(pod: kube.Object, word: str) -> None:
     """`kill -9` to the one process of the pod whose command line holds `word`."""
     os.kill(pid(pod, word), signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def frozen(pod: kube.Object, word: str) -> Iterator[None]:
+    """The process stands still inside the block; raises when it is not there any more afterwards."""
+    number = pid(pod, word)
+    os.kill(number, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(number, signal.SIGCONT)
 
 
 def pid(pod: kube.Object, word: str) -> int:
