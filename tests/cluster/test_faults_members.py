@@ -68,7 +68,7 @@ def test_streams_end_well_while_their_pod_is_replaced(pool: pools.Pool) -> None:
     pool.apply({**pools.SMALL, "replicas": 2, "drain": {"timeout": "120s"}}).wait_ready(2)
     pool.ask_until_answered()
     with login.client(paths.kubeconfig()) as http:
-        stream = pool.stream(http, "class Moved:\n    def ", max_tokens=300)
+        stream = pool.stream(http, "class Moved:\n    def ", max_tokens=600)
         next(stream)
         (busy,) = [name for name in pool.staying() if internal_calls.report(pool, name).num_running]
         with traffic.flowing(pool, paths.kubeconfig()) as seen:
