@@ -24,17 +24,28 @@ def kvring(api: kube.Api) -> release.Release:
     return installed
 
 
+@pytest.fixture(scope="session")
+def opened_rooms(api: kube.Api, kvring: release.Release) -> Iterator[list[str]]:
+    """Names of all namespaces that tests had; in the end none may be stuck in its deletion."""
+    names: list[str] = []
+    yield names
+    for name in names:
+        api.wait_gone("Namespace", name, None, within_s=rooms.GONE_S)
+
+
 @pytest.fixture
-def namespace(request: pytest.FixtureRequest, api: kube.Api, kvring: release.Release) -> Iterator[str]:
+def namespace(request: pytest.FixtureRequest, api: kube.Api, opened_rooms: list[str]) -> Iterator[str]:
     """A namespace of the test's own, with the demo models on its claim `models`."""
     with rooms.opened(api, rooms.name_of(request.node.name)) as name:
+        opened_rooms.append(name)
         yield name
 
 
 @pytest.fixture(scope="module")
-def shared_namespace(request: pytest.FixtureRequest, api: kube.Api, kvring: release.Release) -> Iterator[str]:
+def shared_namespace(request: pytest.FixtureRequest, api: kube.Api, opened_rooms: list[str]) -> Iterator[str]:
     """The same for all tests of a file."""
     with rooms.opened(api, rooms.name_of(request.path.stem)) as name:
+        opened_rooms.append(name)
         yield name
 
 
