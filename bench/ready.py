@@ -1,0 +1,104 @@
+"""How long a pool takes from apply to Ready, beside a Deployment of the very same pods on the same cluster.
+
+    python -m bench.ready --replicas 2 --rounds 3 --uri pvc://models/demo
+
+Needs the local cluster with images and models in place (make run). Both are timed from the request that makes
+the object to the moment when all its pods are Ready, rounds interleaved; the difference is what the operator
+adds. The last line is one JSON object with the medians and their ratio.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from typing import Any
+
+from dev import paths
+from tests.support import kube, pools, release, rooms
+
+KEPT = ("containers", "volumes", "securityContext", "enableServiceLinks", "terminationGracePeriodSeconds")
+"""What of a member's pod makes it work; the rest is the API server's, or about its place in the pool."""
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--replicas", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--uri", default="pvc://models/demo", help="the model")
+    options = parser.parse_args(arguments)
+    with kube.Api.connect(paths.kubeconfig()) as api:
+        release.install(api).wait_led()
+        with rooms.opened(api, "bench-ready") as namespace:
+            rounds = [_round(api, namespace, options) for _ in range(options.rounds)]
+    pool_s, deployment_s = (statistics.median(column) for column in zip(*rounds, strict=True))
+    result = {
+        "bench": "ready",
+        "replicas": options.replicas,
+        "rounds": options.rounds,
+        "pool_ready_s": round(pool_s, 2),
+        "deployment_ready_s": round(deployment_s, 2),
+        "ratio": round(pool_s / deployment_s, 2),
+    }
+    print(json.dumps(result))
+
+
+def _round(api: kube.Api, namespace: str, options: argparse.Namespace) -> tuple[float, float]:
+    pool = pools.Pool(api, "chat", namespace)
+    started = time.monotonic()
+    pool.apply({**pools.SMALL, "model": {"uri": options.uri}, "replicas": options.replicas})
+    pool.wait_ready(options.replicas)
+    pool_s = time.monotonic() - started
+    template = next(iter(pool.staying().values()))
+    pool.delete()
+    pool.wait_gone()
+    api.create(_secret(namespace))
+    started = time.monotonic()
+    api.create(_deployment(template, namespace, options.replicas))
+    pool.until(
+        lambda: api.get("Deployment", "peer", namespace),
+        lambda found: found.get("status", {}).get("readyReplicas") == options.replicas,
+        "the Deployment's pods are Ready",
+    )
+    deployment_s = time.monotonic() - started
+    api.delete("Deployment", "peer", namespace)
+    api.delete("Secret", "peer", namespace)
+    pool.until(
+        lambda: api.list("Pod", namespace), lambda found: not found, "no pod of the last round is left"
+    )
+    print(f"pool {pool_s:.1f} s, Deployment {deployment_s:.1f} s", file=sys.stderr)
+    return pool_s, deployment_s
+
+
+def _deployment(pod: dict[str, Any], namespace: str, replicas: int) -> dict[str, Any]:
+    spec = {name: pod["spec"][name] for name in KEPT if name in pod["spec"]}
+    for volume in spec["volumes"]:
+        if "secret" in volume:
+            volume["secret"]["secretName"] = "peer"
+    labels = {"app": "peer"}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "peer", "namespace": namespace},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": spec},
+        },
+    }
+
+
+def _secret(namespace: str) -> dict[str, Any]:
+    """The pool's own went with the pool."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "peer", "namespace": namespace},
+        "stringData": {"key": "0" * 64},
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
