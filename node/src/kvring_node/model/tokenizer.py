@@ -39,6 +39,9 @@ class Tokenizer:
             raise ModelError(
                 ModelFault.CORRUPT, f"{path} cannot be read ({error}); fetch it again"
             ) from error
+        # A tokenizer may remember how its training data was cut; a prompt is taken as it is.
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
         settings = folder / "tokenizer_config.json"
         config = read_json(settings) if settings.exists() else {}
         self._special = {name: _text(value) for name, value in config.items() if name.endswith("_token")}
@@ -97,8 +100,8 @@ class Detokenizer:
     """Text of a growing list of tokens: all pushes and the flush together are the text of all tokens.
 
     Only a window is decoded again: tokens whose text is out already, kept because decoders treat the first
-    token of a text differently, and tokens whose text is not. The end of the window is held back while
-    it may still be the first bytes of a character.
+    token of a text differently, and tokens whose text is not. While the window ends in no whole character,
+    all that is new is held back.
     """
 
     def __init__(self, tokenizer: Tokenizer):
@@ -110,31 +113,22 @@ class Detokenizer:
     def push(self, token_ids: Sequence[int]) -> str:
         """Text that became certain with these tokens; may be empty."""
         self._window += token_ids
-        text = self._tokenizer.decode(self._window)
-        certain = _without_tail(text)
-        new = certain[len(self._sent) :]
-        if certain == text and new:
-            self._settle()
-        else:
-            self._sent += new
-        return new
-
-    def flush(self) -> str:
-        """What was held back, when no more tokens come."""
-        return self._tokenizer.decode(self._window)[len(self._sent) :]
-
-    def _settle(self) -> None:
-        """Everything is out: what was new becomes the context of what comes."""
+        new = self.flush()
+        if not new or new.endswith(INCOMPLETE):
+            return ""
+        # Everything is out: what was new becomes the context of what comes.
         self._window = self._window[self._num_settled :]
         self._num_settled = len(self._window)
         self._sent = self._tokenizer.decode(self._window)
+        return new
 
-
-def _without_tail(text: str) -> str:
-    """Drops what a next token may change: at most three bytes, and some decoders mark each of them."""
-    for _ in range(3):
-        text = text.removesuffix(INCOMPLETE)
-    return text
+    def flush(self) -> str:
+        """What is held back, for when no more tokens come."""
+        text = self._tokenizer.decode(self._window)
+        if text.startswith(self._sent):
+            return text[len(self._sent) :]
+        # Byte fallback: one wrong byte makes INCOMPLETE of the whole run of bytes, also of what is out.
+        return self._tokenizer.decode(self._window[self._num_settled :])
 
 
 def _template_source(folder: Path, config: Mapping[str, Any]) -> str | None:

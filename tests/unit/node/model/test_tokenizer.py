@@ -10,7 +10,7 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support import tiny_models
-from tokenizers import decoders, models
+from tokenizers import decoders, models, normalizers, processors
 
 from kvring_node.model.errors import ModelError
 from kvring_node.model.tokenizer import Detokenizer, TemplateError, Tokenizer
@@ -70,26 +70,53 @@ def test_text_is_shown_as_soon_as_it_is_certain(tokenizer: Tokenizer) -> None:
     ]
 
 
-def test_a_sentencepiece_decoder_keeps_the_spaces_between_pieces(tmp_path: Path) -> None:
-    words = ["▁the", "▁cat", "s", "<0xE6>", "<0x97>", "<0xA5>"]
+@pytest.fixture(scope="module")
+def sentencepiece(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made like Llama 2's: few words, and a token for each byte of all other characters."""
+    symbols = ["<s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", "t", "h", "e", "▁t", "▁th", "▁the"]
+    merges = [("▁", "t"), ("▁t", "h"), ("▁th", "e")]
     inner = tokenizers.Tokenizer(
-        models.BPE({word: i for i, word in enumerate(words)}, [], byte_fallback=True)
+        models.BPE({symbol: i for i, symbol in enumerate(symbols)}, merges, byte_fallback=True)
     )
+    inner.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     inner.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
+    inner.add_special_tokens(["<s>"])
+    inner.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    folder = tmp_path_factory.mktemp("sentencepiece")
+    inner.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+@given(text=st.text(st.sampled_from(" the\n&éß日本語世界😀")))
+def test_characters_that_fall_back_to_bytes_come_whole(text: str, sentencepiece: Path) -> None:
+    tokenizer = Tokenizer(sentencepiece)
+    stream = tokenizer.detokenizer()
+    shown = ""
+    for token_id in tokenizer.encode(text):
+        shown += stream.push([token_id])
+        assert text.startswith(shown)
+    assert shown + stream.flush() == text
+
+
+def test_a_byte_that_is_no_character_spoils_nothing_that_was_shown(sentencepiece: Path) -> None:
+    tokenizer = Tokenizer(sentencepiece)
+    half = tokenizer.encode("日")[2:4]
+    stream = tokenizer.detokenizer()
+    pieces = pushed(stream, [[i] for i in (*tokenizer.encode("世"), *half, *tokenizer.encode("the"))])
+    assert "".join(pieces) == "世�� the"
+
+
+def test_the_length_a_tokenizer_was_trained_with_neither_cuts_nor_pads_prompts(
+    sentencepiece: Path, tmp_path: Path
+) -> None:
+    inner = tokenizers.Tokenizer.from_file(str(sentencepiece / "tokenizer.json"))
+    inner.enable_truncation(4)
+    inner.enable_padding(length=8)
     inner.save(str(tmp_path / "tokenizer.json"))
-    stream = Tokenizer(tmp_path).detokenizer()
-    assert pushed(stream, [[i] for i in (0, 1, 2, 3, 4, 5, 0)]) == [
-        "the",
-        " cat",
-        "s",
-        "",
-        "",
-        "日",
-        " the",
-        "",
-    ]
+    for text in ("the", "the the the the the"):
+        assert Tokenizer(tmp_path).encode(text) == Tokenizer(sentencepiece).encode(text)
 
 
 def test_special_tokens_are_no_text(tokenizer: Tokenizer) -> None:
