@@ -1,5 +1,6 @@
 """Reads a Hugging Face `config.json` into the few numbers that the transformer needs."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,12 +96,21 @@ def parse(raw: Mapping[str, Any]) -> ModelConfig:
 
 
 def eos_token_ids(folder: Path) -> frozenset[int]:
-    """Token ids that end a text: from generation_config.json, else from config.json, as `generate` does."""
+    """Token ids that end a text: from generation_config.json, else from config.json, as `generate` does.
+
+    Raises:
+        ModelError: one of them is no number.
+    """
     for name in ("generation_config.json", "config.json"):
         path = folder / name
-        ids = read_json(path).get("eos_token_id") if path.exists() else None
-        if ids is not None:
-            return frozenset(ids if isinstance(ids, list) else [ids])
+        value = read_json(path).get("eos_token_id") if path.exists() else None
+        if value is not None:
+            ids = value if isinstance(value, list) else [value]
+            if not all(isinstance(one, int) for one in ids):
+                raise ModelError(
+                    ModelFault.CORRUPT, f"{path} has eos_token_id {value!r}, no token id; fetch it again"
+                )
+            return frozenset(ids)
     return frozenset()
 
 
@@ -124,20 +134,20 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _parse(raw: Mapping[str, Any]) -> ModelConfig:
-    num_heads = int(raw["num_attention_heads"])
-    hidden_size = int(raw["hidden_size"])
-    max_positions = int(raw["max_position_embeddings"])
+    num_heads = _size(raw["num_attention_heads"])
+    hidden_size = _size(raw["hidden_size"])
+    max_positions = _size(raw["max_position_embeddings"])
     family = _family(raw)
     _refuse_unsupported(raw)
     return ModelConfig(
         family=family,
-        vocab_size=int(raw["vocab_size"]),
+        vocab_size=_size(raw["vocab_size"]),
         hidden_size=hidden_size,
-        intermediate_size=int(raw["intermediate_size"]),
-        num_layers=int(raw["num_hidden_layers"]),
+        intermediate_size=_size(raw["intermediate_size"]),
+        num_layers=_size(raw["num_hidden_layers"]),
         num_heads=num_heads,
-        num_kv_heads=int(raw.get("num_key_value_heads") or num_heads),
-        head_dim=int(raw.get("head_dim") or hidden_size // num_heads),
+        num_kv_heads=_size(raw.get("num_key_value_heads") or num_heads),
+        head_dim=_size(raw.get("head_dim") or hidden_size // num_heads),
         max_positions=max_positions,
         rms_norm_eps=float(raw["rms_norm_eps"]),
         rope=_rope(raw, max_positions),
@@ -146,6 +156,12 @@ def _parse(raw: Mapping[str, Any]) -> ModelConfig:
         mlp_bias=bool(raw.get("mlp_bias", False)),
         dtype=str(raw.get("dtype") or raw.get("torch_dtype") or "float32"),
     )
+
+
+def _size(value: Any) -> int:
+    if int(value) < 1:
+        raise ValueError(f"{value} where a size above 0 belongs")
+    return int(value)
 
 
 def _family(raw: Mapping[str, Any]) -> Family:
@@ -163,27 +179,62 @@ def _refuse_unsupported(raw: Mapping[str, Any]) -> None:
         raise ModelError(
             ModelFault.UNSUPPORTED_FEATURE, f"hidden_act {raw['hidden_act']} is not supported; only silu is"
         )
-    if raw.get("use_sliding_window"):
+    if raw.get("quantization_config"):
+        raise ModelError(
+            ModelFault.UNSUPPORTED_FEATURE,
+            "quantised weights (quantization_config) are not supported; choose the model in bfloat16",
+        )
+    if _slides(raw):
         raise ModelError(
             ModelFault.UNSUPPORTED_FEATURE,
             "sliding window attention is not supported; choose a model with use_sliding_window false",
         )
 
 
+def _slides(raw: Mapping[str, Any]) -> bool:
+    """Some models state a window and say that they do not use it; a window without a word is used."""
+    if set(raw.get("layer_types") or ()) - {"full_attention"}:
+        return True
+    return bool(raw.get("use_sliding_window", raw.get("sliding_window") is not None))
+
+
 def _rope(raw: Mapping[str, Any], max_positions: int) -> Rope:
-    """Reads both spellings: `rope_parameters` (transformers 5), `rope_theta` and `rope_scaling` (before)."""
-    scaling = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
+    """Reads both spellings: `rope_parameters` (transformers 5), `rope_theta` and `rope_scaling` (before).
+
+    Where both are there, `rope_scaling` counts, as in transformers.
+    """
+    scaling = raw.get("rope_scaling") or raw.get("rope_parameters") or {}
     kind = scaling.get("rope_type") or scaling.get("type") or "default"
     if kind not in set(RopeKind):
         raise ModelError(
             ModelFault.UNSUPPORTED_FEATURE,
             f"rope scaling {kind} is not supported; only {', '.join(RopeKind)} are",
         )
-    return Rope(
+    partial = scaling.get("partial_rotary_factor") or raw.get("partial_rotary_factor") or 1.0
+    if partial != 1 or any(isinstance(value, dict) for value in scaling.values()):
+        raise ModelError(
+            ModelFault.UNSUPPORTED_FEATURE,
+            "partial rotation (partial_rotary_factor) and a rope for each kind of layer are not supported; "
+            "choose another model",
+        )
+    rope = Rope(
         kind=RopeKind(kind),
         theta=float(scaling.get("rope_theta") or raw.get("rope_theta") or 10_000.0),
-        factor=float(scaling.get("factor", 1.0)),
-        low_freq_factor=float(scaling.get("low_freq_factor", 1.0)),
-        high_freq_factor=float(scaling.get("high_freq_factor", 4.0)),
+    )
+    if rope.kind is RopeKind.DEFAULT:
+        return rope
+    factor = float(scaling["factor"])
+    if not factor > 0:
+        raise ValueError(f"rope factor {factor}")
+    if rope.kind is RopeKind.LINEAR:
+        return dataclasses.replace(rope, factor=factor)
+    low, high = float(scaling["low_freq_factor"]), float(scaling["high_freq_factor"])
+    if not low < high:
+        raise ValueError(f"low_freq_factor {low} is not below high_freq_factor {high}")
+    return dataclasses.replace(
+        rope,
+        factor=factor,
+        low_freq_factor=low,
+        high_freq_factor=high,
         original_max_positions=int(scaling.get("original_max_position_embeddings") or max_positions),
     )

@@ -106,11 +106,7 @@ class Transformer:
         self._embedding = weights.take("model.embed_tokens.weight", config.vocab_size, config.hidden_size)
         self._blocks = [Block(config, weights, f"model.layers.{i}") for i in range(config.num_layers)]
         self._norm = _norm(config, weights, "model.norm")
-        if config.tied_embeddings:
-            weights.ignore("lm_head.weight")
-            self._head = self._embedding
-        else:
-            self._head = weights.take("lm_head.weight", config.vocab_size, config.hidden_size)
+        self._head = _head(config, weights, self._embedding)
         table = rotary.make_table(config.rope, config.head_dim, max_positions)
         self._angles = table.to(device=self._embedding.device, dtype=self._embedding.dtype)
 
@@ -127,6 +123,15 @@ class Transformer:
         for block, layer in zip(self._blocks, layers, strict=True):
             hidden = block(hidden, angles, attention, layer)
         return F.linear(self._norm(hidden[rows]), self._head)
+
+
+def _head(config: ModelConfig, weights: Weights, embedding: torch.Tensor) -> torch.Tensor:
+    """A stored head counts although config.json ties it, as in transformers; an equal copy is not kept."""
+    name = "lm_head.weight"
+    if config.tied_embeddings and name not in weights:
+        return embedding
+    head = weights.take(name, config.vocab_size, config.hidden_size)
+    return embedding if config.tied_embeddings and torch.equal(head, embedding) else head
 
 
 def _norm(config: ModelConfig, weights: Weights, name: str) -> Norm:

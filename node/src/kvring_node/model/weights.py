@@ -15,6 +15,9 @@ from kvring_node.model.errors import ModelError, ModelFault
 SAMPLED_BYTES = 4096
 """Bytes of each tensor that enter the digest: a training step that touches a tensor changes nearly all."""
 
+READABLE = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+"""Numbers that mean themselves. Narrower ones need scales, and would be taken for weights without a word."""
+
 IGNORED_SUFFIXES = ("rotary_emb.inv_freq",)  # old Llama files carry them; they follow from the config
 
 
@@ -45,7 +48,7 @@ class Weights:
         """One tensor, in the dtype and on the device of this load.
 
         Raises:
-            ModelError: no such tensor, or another shape than the config promises.
+            ModelError: no such tensor, a quantised one, or another shape than the config promises.
         """
         tensor = self._read(name)
         if tuple(tensor.shape) != shape:
@@ -53,6 +56,11 @@ class Weights:
                 ModelFault.CORRUPT,
                 f"tensor {name} has shape {list(tensor.shape)}, config.json promises {list(shape)}; "
                 "fetch config and weights of one revision",
+            )
+        if tensor.dtype not in READABLE:
+            raise ModelError(
+                ModelFault.UNSUPPORTED_FEATURE,
+                f"tensor {name} is {tensor.dtype}, quantised; choose the model in bfloat16 or float32",
             )
         self._left.discard(name)
         return tensor.to(device=self._device, dtype=self._dtype)
@@ -66,9 +74,9 @@ class Weights:
             first += count
         return joined
 
-    def ignore(self, name: str) -> None:
-        """Says that a tensor may be in the files and is not needed (a tied head stored twice)."""
-        self._left.discard(name)
+    def __contains__(self, name: str) -> bool:
+        """Whether a file has this tensor."""
+        return name in self._owner
 
     def check_all_taken(self) -> None:
         """Refuses a folder with tensors that this architecture does not know: it would answer nonsense.
@@ -104,12 +112,11 @@ class Weights:
 
 
 def _shards(folder: Path) -> list[Path]:
-    index = folder / "model.safetensors.index.json"
+    index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
     if index.exists():
-        weight_map = read_json(index).get("weight_map")
-        if not isinstance(weight_map, dict) or not weight_map:
-            raise ModelError(ModelFault.CORRUPT, f"{index} has no weight_map; fetch the model again")
-        shards = [folder / name for name in sorted(set(weight_map.values()))]
+        shards = [folder / name for name in _indexed(index)]
+    elif single.exists():  # what else lies there is another copy of it
+        shards = [single]
     else:
         shards = sorted(folder.glob("*.safetensors"))
     if not shards:
@@ -121,6 +128,16 @@ def _shards(folder: Path) -> list[Path]:
             f"{folder} lacks {', '.join(missing)}; fetch the missing files and try again",
         )
     return shards
+
+
+def _indexed(index: Path) -> list[str]:
+    weight_map = read_json(index).get("weight_map")
+    names = set(map(str, weight_map.values())) if isinstance(weight_map, dict) else set()
+    if not names or any(Path(name).name != name for name in names):
+        raise ModelError(
+            ModelFault.CORRUPT, f"{index} has no weight_map of files beside it; fetch the model again"
+        )
+    return sorted(names)
 
 
 def _no_weights(folder: Path) -> ModelError:

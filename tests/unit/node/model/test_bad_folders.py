@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
+import torch
 from tests.support import tiny_models
 
 from kvring_node import assembly
+from kvring_node.messages import SamplingParams
 from kvring_node.model import config as model_config
 from kvring_node.model.errors import ModelError, ModelFault
 
@@ -31,6 +34,29 @@ def edit_config(**values: Any) -> Callable[[Path], None]:
         path.write_text(json.dumps({key: value for key, value in raw.items() if value is not None}))
 
     return edit
+
+
+def edit_generation(**values: Any) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        (folder / "generation_config.json").write_text(json.dumps(values))
+
+    return edit
+
+
+def store_as(dtype: torch.dtype) -> Callable[[Path], None]:
+    def cast(folder: Path) -> None:
+        tensors = safetensors.torch.load_file(folder / "model.safetensors")
+        tensors["model.norm.weight"] = tensors["model.norm.weight"].to(dtype)
+        safetensors.torch.save_file(tensors, folder / "model.safetensors")
+
+    return cast
+
+
+def index_of(weight_map: dict[str, Any]) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+    return write
 
 
 def remove_folder(folder: Path) -> None:
@@ -85,6 +111,53 @@ def no_object(folder: Path) -> None:
             ModelFault.UNSUPPORTED_FEATURE,
             "use_sliding_window false",
         ),
+        (
+            "a window that nobody says is unused",
+            edit_config(sliding_window=32),
+            ModelFault.UNSUPPORTED_FEATURE,
+            "use_sliding_window false",
+        ),
+        (
+            "a layer that slides",
+            edit_config(layer_types=["full_attention", "sliding_attention"], use_sliding_window=False),
+            ModelFault.UNSUPPORTED_FEATURE,
+            "sliding window",
+        ),
+        (
+            "quantised weights",
+            edit_config(quantization_config={"quant_method": "fp8"}),
+            ModelFault.UNSUPPORTED_FEATURE,
+            "in bfloat16",
+        ),
+        ("a tensor is quantised", store_as(torch.int8), ModelFault.UNSUPPORTED_FEATURE, "torch.int8"),
+        (
+            "half of a head rotates",
+            edit_config(partial_rotary_factor=0.5),
+            ModelFault.UNSUPPORTED_FEATURE,
+            "partial_rotary_factor",
+        ),
+        (
+            "each kind of layer has its rope",
+            edit_config(rope_parameters={"full_attention": {"rope_type": "linear", "factor": 4.0}}),
+            ModelFault.UNSUPPORTED_FEATURE,
+            "each kind of layer",
+        ),
+        (
+            "a rope scaling lacks its numbers",
+            edit_config(rope_parameters={"rope_type": "llama3", "rope_theta": 1e4}),
+            ModelFault.CORRUPT,
+            "lacks 'factor'",
+        ),
+        (
+            "a rope is scaled by nothing",
+            edit_config(rope_parameters={"rope_type": "linear", "factor": 0}),
+            ModelFault.CORRUPT,
+            "rope factor 0",
+        ),
+        ("a size is zero", edit_config(max_position_embeddings=0), ModelFault.CORRUPT, "above 0"),
+        ("a text ends with a word", edit_generation(eos_token_id="end"), ModelFault.CORRUPT, "no token id"),
+        ("the index names no files", index_of({"a": 5}), ModelFault.INCOMPLETE, "lacks 5"),
+        ("the index leads away", index_of({"a": "../a.safetensors"}), ModelFault.CORRUPT, "files beside it"),
         ("an odd dtype", edit_config(dtype="float8"), ModelFault.UNSUPPORTED_FEATURE, "float32, bfloat16"),
         ("weights are missing", remove("model.safetensors"), ModelFault.INCOMPLETE, "fetch the whole"),
         ("weights are a pickle", pickle_instead, ModelFault.UNSAFE_FORMAT, "convert the model"),
@@ -157,43 +230,29 @@ def test_the_fingerprint_sees_weights_and_config_and_page_size(good: Path, tmp_p
     assert len({engine.loaded.fingerprint for engine in loads}) == len(loads)
 
 
-def test_both_spellings_of_rope_are_read() -> None:
-    base: dict[str, Any] = {
-        "architectures": ["LlamaForCausalLM"],
-        "vocab_size": 10,
-        "hidden_size": 8,
-        "intermediate_size": 8,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "rms_norm_eps": 1e-6,
-        "max_position_embeddings": 64,
-    }
-    llama3 = {
-        "factor": 8.0,
-        "low_freq_factor": 1.0,
-        "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 16,
-    }
-    new = {**base, "rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5, **llama3}}
-    old = {**base, "rope_theta": 5e5, "rope_scaling": {"type": "llama3", **llama3}}
-    assert model_config.parse(new) == model_config.parse(old)
-    assert model_config.parse(base).rope.theta == 10_000.0
+def test_a_window_that_is_said_to_be_unused_does_not_matter(good: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(good, folder, ignore=shutil.ignore_patterns("sharded"))
+    edit_config(sliding_window=32, use_sliding_window=False)(folder)
+    assert model_config.read(folder) == model_config.read(good)
 
 
-@pytest.mark.parametrize(
-    ("generation", "config", "expected"),
-    [
-        ({"eos_token_id": [1, 2]}, {"eos_token_id": 3}, {1, 2}),
-        ({"eos_token_id": 1}, {"eos_token_id": 3}, {1}),
-        ({}, {"eos_token_id": 3}, {3}),
-        (None, {"eos_token_id": 3}, {3}),
-        (None, {}, set()),
-    ],
-)
-def test_the_tokens_that_end_a_text(
-    generation: dict[str, Any] | None, config: dict[str, Any], expected: set[int], tmp_path: Path
-) -> None:
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    if generation is not None:
-        (tmp_path / "generation_config.json").write_text(json.dumps(generation))
-    assert model_config.eos_token_ids(tmp_path) == expected
+def test_a_second_copy_of_the_weights_in_another_layout_is_left_alone(good: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(good, folder, ignore=shutil.ignore_patterns("sharded"))
+    safetensors.torch.save_file({"output.weight": torch.ones(1)}, folder / "consolidated.safetensors")
+    assert (
+        assembly.load_engine(folder, kv_bytes=1 << 20).loaded
+        == assembly.load_engine(good, kv_bytes=1 << 20).loaded
+    )
+
+
+def test_a_head_that_is_stored_counts_although_the_config_ties_it(good: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(good, folder, ignore=shutil.ignore_patterns("sharded"))
+    edit_config(tie_word_embeddings=True)(folder)
+    tied, untied = (
+        assembly.load_engine(one, kv_bytes=1 << 20).generate([[1, 2, 3]], SamplingParams(temperature=0))
+        for one in (folder, good)
+    )
+    assert tied == untied
