@@ -1,15 +1,14 @@
 """Text to token ids and back, from a folder's tokenizer.json. No torch here: the HTTP front uses it too."""
 
-import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import jinja2
-import jinja2.ext
-import jinja2.sandbox
 import tokenizers
 
+from kvring_node.model import chat_template
+from kvring_node.model.chat_template import ChatTemplate, TemplateError
 from kvring_node.model.config import read_json
 from kvring_node.model.errors import ModelError, ModelFault
 
@@ -17,18 +16,14 @@ INCOMPLETE = "�"
 """What decoders write for bytes that are no character, or only the start of one."""
 
 
-class TemplateError(ValueError):
-    """The chat template cannot be applied to these messages; the message is meant for the client."""
-
-
 class Tokenizer:
     """Encodes prompts, applies the chat template, decodes answers."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, strftime_now: Callable[[str], str] = time.strftime):
         """Reads tokenizer.json, tokenizer_config.json and chat_template.jinja.
 
         Raises:
-            ModelError: tokenizer.json is missing or broken.
+            ModelError: tokenizer.json is missing, or one of them is broken.
         """
         path = folder / "tokenizer.json"
         if not path.is_file():
@@ -44,8 +39,10 @@ class Tokenizer:
         self._tokenizer.no_padding()
         settings = folder / "tokenizer_config.json"
         config = read_json(settings) if settings.exists() else {}
-        self._special = {name: _text(value) for name, value in config.items() if name.endswith("_token")}
-        self._template = _compile(_template_source(folder, config))
+        special_tokens = {name: _text(value) for name, value in config.items() if name.endswith("_token")}
+        named = {name: text for name, text in special_tokens.items() if isinstance(text, str)}
+        source = chat_template.source_in(folder, config)
+        self._template = None if source is None else ChatTemplate(source, named, strftime_now)
 
     @property
     def has_chat_template(self) -> bool:
@@ -73,12 +70,7 @@ class Tokenizer:
         """
         if self._template is None:
             raise TemplateError("this model has no chat template; use /v1/completions instead")
-        try:
-            return self._template.render(
-                **{"messages": messages, "add_generation_prompt": True, **self._special, **variables}
-            )
-        except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
-            raise TemplateError(f"the model's chat template refuses these messages: {error}") from error
+        return self._template.render(messages, **variables)
 
     def _ids(self, text: str, *, add_special_tokens: bool) -> list[int]:
         # A batch of one: `encode` keeps the interpreter's lock, this gives it back while a long text is cut.
@@ -129,42 +121,6 @@ class Detokenizer:
             return text[len(self._sent) :]
         # Byte fallback: one wrong byte makes INCOMPLETE of the whole run of bytes, also of what is out.
         return self._tokenizer.decode(self._window[self._num_settled :])
-
-
-def _template_source(folder: Path, config: Mapping[str, Any]) -> str | None:
-    path = folder / "chat_template.jinja"
-    if path.exists():
-        return path.read_text("utf-8")
-    source = config.get("chat_template")
-    if isinstance(source, list):  # several named ones
-        source = next((entry["template"] for entry in source if entry["name"] == "default"), None)
-    return source
-
-
-def _compile(source: str | None) -> jinja2.Template | None:
-    """In a sandbox: a template comes with the model, from strangers. Options and names as in transformers."""
-    if source is None:
-        return None
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols]
-    )
-    environment.globals["raise_exception"] = _raise
-    environment.filters["tojson"] = _to_json
-    try:
-        return environment.from_string(source)
-    except jinja2.TemplateError as error:
-        raise ModelError(
-            ModelFault.CORRUPT, f"the chat template cannot be read ({error}); fetch it again"
-        ) from error
-
-
-def _raise(message: str) -> NoReturn:
-    raise jinja2.TemplateError(message)
-
-
-def _to_json(value: Any, indent: int | None = None) -> str:
-    """Jinja's own escapes HTML, which no model wants to read."""
-    return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
 def _text(token: Any) -> Any:

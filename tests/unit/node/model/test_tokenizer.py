@@ -1,21 +1,16 @@
-"""Text and tokens: piece by piece as at once, and templates as in transformers."""
+"""Text and tokens: piece by piece as at once."""
 
 import itertools
-import json
 from pathlib import Path
 
 import pytest
 import tokenizers
-import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support import tiny_models
 from tokenizers import decoders, models, normalizers, processors
 
-from kvring_node.model.errors import ModelError
-from kvring_node.model.tokenizer import Detokenizer, TemplateError, Tokenizer
-
-MESSAGES = [{"role": "user", "content": "naïve <b>日本</b>"}, {"role": "assistant", "content": "ok"}]
+from kvring_node.model.tokenizer import Detokenizer, Tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -121,54 +116,3 @@ def test_the_length_a_tokenizer_was_trained_with_neither_cuts_nor_pads_prompts(
 
 def test_special_tokens_are_no_text(tokenizer: Tokenizer) -> None:
     assert tokenizer.decode([*tokenizer.encode("a"), tiny_models.EOS]) == "a"
-
-
-def test_a_conversation_is_rendered_as_transformers_does(folder: Path, tokenizer: Tokenizer) -> None:
-    peer = transformers.AutoTokenizer.from_pretrained(folder)
-    want = peer.apply_chat_template(MESSAGES, add_generation_prompt=True, tokenize=False)
-    assert tokenizer.render_chat(MESSAGES) == want
-    assert tokenizer.encode_chat(MESSAGES) == peer(want, add_special_tokens=False)["input_ids"]
-
-
-def with_template(folder: Path, template: str, tmp_path: Path) -> Tokenizer:
-    (tmp_path / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
-    return Tokenizer(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("sentence", "template", "complaint"),
-    [
-        ("the template refuses", "{{ raise_exception('roles must alternate') }}", "roles must alternate"),
-        (
-            "the template wants what the client did not send",
-            "{{ messages[0].name.upper() }}",
-            "has no attribute",
-        ),
-        ("the template tries to get out", "{{ ''.__class__.__mro__ }}", "unsafe"),
-    ],
-)
-def test_a_template_error_is_the_clients(
-    sentence: str, template: str, complaint: str, folder: Path, tmp_path: Path
-) -> None:
-    tokenizer = with_template(folder, template, tmp_path)
-    with pytest.raises(TemplateError, match=complaint):
-        tokenizer.render_chat(MESSAGES)
-
-
-def test_a_broken_template_is_the_models_fault(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="chat template"):
-        with_template(folder, "{% if %}", tmp_path)
-
-
-def test_without_a_template_chat_is_refused_and_says_what_to_use(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
-    tokenizer = Tokenizer(tmp_path)
-    assert not tokenizer.has_chat_template
-    with pytest.raises(TemplateError, match="/v1/completions"):
-        tokenizer.encode_chat(MESSAGES)
-
-
-def test_json_in_templates_is_not_escaped_for_html(folder: Path, tmp_path: Path) -> None:
-    tokenizer = with_template(folder, "{{ messages[0] | tojson }}", tmp_path)
-    assert tokenizer.render_chat(MESSAGES) == json.dumps(MESSAGES[0], ensure_ascii=False)
