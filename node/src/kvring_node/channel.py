@@ -99,6 +99,7 @@ class EngineChannel:
         self._outbox: list[messages.ToEngine] = []
         self._mailboxes: dict[str, Mailbox] = {}
         self._gone: EngineGone | None = None
+        self.heard_at = clock()
         self.news: asyncio.Future[News] = asyncio.get_running_loop().create_future()
         self.stats = messages.Stats(
             num_running=0,
@@ -131,7 +132,9 @@ class EngineChannel:
     async def listen(self) -> None:
         """Hand out what the engine says, until cancelled."""
         while True:
-            for message in self._decoder.decode(await self._from_engine.recv()):
+            frame = await self._from_engine.recv()
+            self.heard_at = self._clock()
+            for message in self._decoder.decode(frame):
                 self._dispatch(message)
 
     def fail(self, error: EngineGone) -> None:

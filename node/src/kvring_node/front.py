@@ -93,6 +93,7 @@ class Front:
             ports.monotonic,
             max_open=settings.max_sequences + settings.max_waiting,
             drain_lag_s=settings.drain_lag_s,
+            max_silence_s=settings.max_silence_s,
         )
 
     async def run(self, listener: socket.socket) -> int:

@@ -61,6 +61,7 @@ class FrontDesk:
         *,
         max_open: int,
         drain_lag_s: float,
+        max_silence_s: float,
     ) -> None:
         self.phase = Phase.LOADING
         self.channel = channel
@@ -69,10 +70,16 @@ class FrontDesk:
         self.clock = clock
         self._max_open = max_open
         self._drain_lag_s = drain_lag_s
+        self._max_silence_s = max_silence_s
         self._accepts_until_at = float("inf")
         self._num_open = 0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def is_hung(self) -> bool:
+        """Whether the engine, which speaks at every step and every idle second, has long said nothing."""
+        return self.served is not None and self.clock() - self.channel.heard_at > self._max_silence_s
 
     def serve(self, served: Served) -> None:
         """The model is loaded: take requests, unless a drain came first."""
@@ -128,6 +135,8 @@ class FrontDesk:
         late = self.phase is Phase.DRAINING and self.clock() >= self._accepts_until_at
         if self.served is None or late or self.phase is Phase.FAILED:
             raise Unavailable(f"this node is {self.phase}; try again or ask another one")
+        if self.is_hung:
+            raise Unavailable("the engine does not answer; try again or ask another node")
         if self._num_open >= self._max_open:
             raise QueueFull(f"{self._num_open} requests are running or waiting; try again later")
         return self.served

@@ -115,6 +115,12 @@ class Settings:
     grace_s: float = _option(
         120.0, "after SIGTERM, seconds after which running requests are cut off", _seconds
     )
+    max_silence_s: float = _option(
+        30.0,
+        "seconds without a word from the engine after which it counts as hung and /health fails; "
+        "raise it where one step takes longer",
+        _seconds,
+    )
     internal_key_file: str | None = _option(
         None, "file with the pool's key; without it there is no /internal/v1"
     )

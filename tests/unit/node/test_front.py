@@ -128,6 +128,23 @@ def test_a_killed_engine_is_noticed_told_and_ends_the_node(node: Node) -> None:
     assert "SIGKILL" in word["message"]
 
 
+def test_an_engine_that_hangs_fails_the_probes_until_it_answers_again(tmp_path: Path) -> None:
+    with nodes.fake(tmp_path, "--max-silence-s", "2") as node:  # it says something every second
+        node.wait_ready()
+        engine = node.engine()
+
+        engine.suspend()
+        poll.until(lambda: not node.is_ready(), what="not ready", within_s=10, every_s=0.05)
+
+        for path in ("/ready", "/health"):
+            answer = node.http.get(path)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_hung")
+        assert node.http.post("/v1/completions", json=LONG).status_code == 503
+        engine.resume()
+        node.wait_ready()
+        assert node.http.post("/v1/completions", json=LONG).status_code == 200
+
+
 def test_an_engine_that_cannot_be_understood_ends_the_node(tmp_path: Path) -> None:
     with nodes.fake(tmp_path, engine_flags=("--babble",)) as node:
         node.wait_ready()

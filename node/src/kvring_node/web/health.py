@@ -19,6 +19,10 @@ def routes(ctx: context.Context) -> APIRouter:
             status=desk.phase, ready=desk.phase is Phase.SERVING, model=ctx.settings.served_name
         )
 
+    def refuse_hung() -> None:
+        if desk.is_hung:
+            raise ApiError(503, "the engine does not answer; restart this node", code="engine_hung")
+
     @router.get(
         "/health", summary="Is the process alive?", **describe.route(gives=responses.Health, errors=(503,))
     )
@@ -28,6 +32,7 @@ def routes(ctx: context.Context) -> APIRouter:
     async def health() -> Response:
         if desk.phase is Phase.FAILED:
             raise ApiError(503, "the engine has ended; this process is about to exit", code="engine_dead")
+        refuse_hung()
         return bodies.answer(health_now())
 
     @router.get(
@@ -37,6 +42,7 @@ def routes(ctx: context.Context) -> APIRouter:
         if desk.phase is not Phase.SERVING:
             retry = {"Retry-After": str(RETRY_AFTER_S)}
             raise ApiError(503, f"this node is {desk.phase}", code=desk.phase, headers=retry)
+        refuse_hung()
         return bodies.answer(health_now())
 
     @router.get("/version", summary="Which release is this?", **describe.route(gives=responses.Version))
