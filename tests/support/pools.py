@@ -156,6 +156,7 @@ class Pool:
             "prompt": prompt,
             "max_tokens": max_tokens,
             "temperature": 0,
+            "ignore_eos": True,  # a function may end soon, the stream shall last
             "stream": True,
         }
         with http.stream("POST", self._completions(), json=body, timeout=120) as response:
