@@ -5,7 +5,7 @@ All of 127.0.0.0/8 is this machine, so each pod has an address.
 
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from aiohttp import web
@@ -19,6 +19,11 @@ class NodesDouble:
     def __init__(self) -> None:
         self.reports: dict[str, wire.NodeReport] = defaultdict(lambda: _BLANK)
         self.garbage = False
+        self.endless = False
+        self.refuses = False
+        """Every ring, as a node does that follows a newer leader."""
+        self.redirect = ""
+        self.num_pushes = 0
         self.port = names.NODE_PORT
 
     @asynccontextmanager
@@ -40,11 +45,22 @@ class NodesDouble:
         finally:
             await runner.cleanup()
 
-    async def _report(self, request: web.Request) -> web.Response:
+    async def _report(self, request: web.Request) -> web.StreamResponse:
+        if self.redirect and not request.host.startswith("127.0.0.1"):
+            raise web.HTTPTemporaryRedirect(self.redirect)
+        if self.endless:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            with suppress(ConnectionResetError):  # the caller has read enough
+                while True:
+                    await response.write(b" " * 65536)
         return self._answer(request)
 
     async def _ring(self, request: web.Request) -> web.Response:
         told = wire.PushRing.loads(await request.read())
+        self.num_pushes += 1
+        if self.refuses:
+            return self._answer(request, status=409, fencing=told.fencing + 1)
         return self._answer(
             request, fencing=told.fencing, ring_epoch=told.ring.epoch, ring_checksum=told.ring.checksum
         )
@@ -52,13 +68,13 @@ class NodesDouble:
     async def _drain(self, request: web.Request) -> web.Response:
         return self._answer(request, draining=True)
 
-    def _answer(self, request: web.Request, **changes: object) -> web.Response:
+    def _answer(self, request: web.Request, status: int = 200, **changes: object) -> web.Response:
         if self.garbage:
             return web.Response(text="<html>")
         address = request.host.split(":")[0]
         report = replace(self.reports[address], **changes)  # type: ignore[arg-type]  # fields of a report
         self.reports[address] = report
-        return web.Response(text=report.dumps(), content_type="application/json")
+        return web.Response(text=report.dumps(), status=status, content_type="application/json")
 
 
 _BLANK = wire.NodeReport(

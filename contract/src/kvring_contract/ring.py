@@ -13,6 +13,9 @@ from typing import Any
 
 from kvring_contract.names import MemberState
 
+MOST_EPOCH = 2**53 - 1
+"""No ring turns so often; a higher number is a fault, and would not survive JSON."""
+
 
 @dataclass(frozen=True, order=True)
 class Member:
@@ -69,8 +72,10 @@ def loads(text: str | bytes) -> Ring:
             replication_factor=int(document["replicationFactor"]),
         )
         stated = document["checksum"]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise InvalidRing(f"not a ring document: {error!r}") from error
+    if not 0 <= ring.epoch <= MOST_EPOCH:
+        raise InvalidRing(f"epoch {ring.epoch} is none that a ring has")
     if stated != ring.checksum:
         raise InvalidRing(f"checksum {stated} does not fit the content ({ring.checksum})")
     return ring

@@ -91,9 +91,12 @@ class NodeReport:
         """Parse a body; raises `InvalidMessage`. Unknown fields of a newer node are passed over."""
         body = _object(text)
         try:
-            return NodeReport(**{name: _typed(body[name], kind) for name, kind in _REPORT_FIELDS})
+            report = NodeReport(**{name: _typed(body[name], kind) for name, kind in _REPORT_FIELDS})
         except (KeyError, TypeError) as error:
             raise InvalidMessage(f"not a node report: {error!r}") from error
+        if report.ring_epoch > rings.MOST_EPOCH:
+            raise InvalidMessage(f"not a node report: no ring has epoch {report.ring_epoch}")
+        return report
 
 
 _REPORT_FIELDS = tuple((name, kind) for name, kind in NodeReport.__annotations__.items())
@@ -133,7 +136,7 @@ def _mac(key: bytes, method: str, path: str, body: bytes, moment: str) -> str:
 def _object(text: str | bytes) -> Mapping[str, Any]:
     try:
         body = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidMessage(f"not JSON: {error}") from error
     if not isinstance(body, dict):
         raise InvalidMessage("not a JSON object")

@@ -84,6 +84,8 @@ class Caches:
                 owners[pod.owner] = owners.get(pod.owner, 0) + step
                 if owners[pod.owner] <= 0:
                     del owners[pod.owner]
+                if not owners:  # machines come and go, under new names
+                    del self._on_machine[pod.machine]
         for key in {pod.owner for pod in (before, after) if pod is not None}:
             self._wake(key)
 

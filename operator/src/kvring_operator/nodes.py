@@ -10,6 +10,8 @@ from kvring_operator import metrics
 from kvring_operator.clock import Clock
 
 TIMEOUT_S = 2.0
+MOST_ANSWER_BYTES = 65536
+"""A report has some hundred; whatever else answers at a pod's address is not read to its end."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Nodes:
         self._clock = clock
         self._port = port
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=256, limit_per_host=2, keepalive_timeout=15),
+            # No common limit: a call that waited for the calls to hung nodes would look hung itself.
+            connector=aiohttp.TCPConnector(limit=0, limit_per_host=2, keepalive_timeout=15),
             headers={"User-Agent": names.FIELD_MANAGER},
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
             trust_env=False,
@@ -59,9 +62,13 @@ class Nodes:
         headers = {wire.SIGNATURE_HEADER: signature, "Content-Type": "application/json"}
         try:
             async with self._session.request(
-                method, f"http://{host}:{self._port}{path}", data=body or None, headers=headers
+                method,
+                f"http://{host}:{self._port}{path}",
+                data=body or None,
+                headers=headers,
+                allow_redirects=False,
             ) as response:
-                content = await response.read()
+                content = await _read(response.content)
                 if response.status not in (200, 409):
                     raise NoAnswer(f"{method} {path} at {address}: {response.status} {content[:200]!r}")
                 report = wire.NodeReport.loads(content)
@@ -70,3 +77,12 @@ class Nodes:
             raise NoAnswer(f"{method} {path} at {address}: {error}") from error
         metrics.NODE_CALLS.labels(path, "answered").inc()
         return report
+
+
+async def _read(content: aiohttp.StreamReader) -> bytes:
+    found = b""
+    async for chunk in content.iter_any():
+        found += chunk
+        if len(found) > MOST_ANSWER_BYTES:
+            raise NoAnswer(f"the answer is longer than {MOST_ANSWER_BYTES} bytes")
+    return found

@@ -40,7 +40,6 @@ def pod(body: Mapping[str, Any]) -> world.Pod:
     owner = _owner(meta)
     slot, incarnation = identity(meta["name"])
     conditions = {entry["type"]: entry for entry in status.get("conditions") or ()}
-    since = notes.get(names.ANNOTATION_DRAINING_SINCE)
     return world.Pod(
         name=meta["name"],
         uid=meta["uid"],
@@ -54,7 +53,7 @@ def pod(body: Mapping[str, Any]) -> world.Pod:
         machine=sys.intern(spec.get("nodeName", "")),
         address=status.get("podIP", ""),
         created_at=moments.parse(meta["creationTimestamp"]),
-        draining_since=moments.parse(since) if since else None,
+        draining_since=_moment(notes.get(names.ANNOTATION_DRAINING_SINCE)),
         deleting="deletionTimestamp" in meta,
         phase=world.Phase(status.get("phase", "Pending")),
         reason=status.get("reason", ""),
@@ -101,6 +100,14 @@ def child(body: Mapping[str, Any]) -> Mapping[str, Any]:
         if key not in ("managedFields", "resourceVersion")
     }
     return {**{key: value for key, value in body.items() if key != "status"}, "metadata": meta}
+
+
+def _moment(text: str | None) -> float | None:
+    """A moment that anybody who may edit the pod can have written; None for what is none."""
+    try:
+        return moments.parse(text) if text else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _owner(meta: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -94,6 +94,7 @@ class WorkQueue(Generic[K]):
 
     async def _next(self) -> K:
         while not self._waiting:
+            self._routine.clear()  # what is left there was in both lines, and has been worked on
             self._wake.clear()
             await self._wake.wait()
         while True:

@@ -1,137 +1,29 @@
 """The whole operator but kopf, on doubles of the API server and the nodes: what it writes and gets over."""
 
-import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.support import builders
-from tests.support.api_double import ApiDouble
-from tests.support.nodes_double import NodesDouble
+from tests.support.house import House, open_house
 from tests.support.poll_async import until
 
 from kvring_contract import names, wire
-from kvring_contract.api import Key
-from kvring_operator.assembly import Operator
-from kvring_operator.clock import SystemClock
-from kvring_operator.kube import Kube
-from kvring_operator.nodes import Nodes
 from kvring_operator.resources import (
     BUDGETS,
     CLUSTERS,
     CONFIG_MAPS,
     EVENTS,
-    MACHINES,
     PODS,
     SECRETS,
     SERVICES,
 )
-from kvring_operator.settings import Settings
-
-KEY = Key("default", "chat")
-
-
-class House:
-    """An API server, nodes, and operators that come and go."""
-
-    def __init__(self, api: ApiDouble, nodes: NodesDouble) -> None:
-        self.api, self.nodes = api, nodes
-        self.operator: Operator | None = None
-        self._running: asyncio.Task[None] | None = None
-        self._clients: list[Kube | Nodes] = []
-
-    def start(self) -> None:
-        clock = SystemClock()
-        kube, nodes = Kube(self.api.login), Nodes(clock, self.nodes.port)
-        self._clients = [kube, nodes]
-        self.operator = Operator(Settings("kvring/node:1"), kube, nodes, clock, lambda: 7, lambda: 0.0)
-        self._running = asyncio.create_task(self.operator.run())
-        self.operator.queue.add(KEY)
-
-    async def stop(self) -> None:
-        if self._running:
-            self._running.cancel()
-            await asyncio.wait({self._running})
-        for client in self._clients:
-            await client.close()
-        self._running, self._clients = None, []
-
-    def create(self, replicas: int = 2, **spec: Any) -> None:
-        body = builders.body(replicas, **spec)
-        body["metadata"]["finalizers"] = []
-        self.api.put(CLUSTERS, body)
-
-    def edit(self, **spec: Any) -> None:
-        body = self.api.get(CLUSTERS, "default", "chat")
-        assert body
-        self.api.put(CLUSTERS, {**body, "spec": {**body["spec"], **spec}})
-        self.wake()
-
-    def wake(self) -> None:
-        if self.operator:
-            self.operator.queue.add(KEY)
-
-    def pods(self) -> list[str]:
-        return sorted(body["metadata"]["name"] for body in self.api.all(PODS))
-
-    async def has_pods(self, *wanted: str) -> None:
-        await until(lambda: self.pods() == sorted(wanted))
-
-    def run_pod(self, name: str) -> None:
-        """What a kubelet would write once the container is ready."""
-        body = self.api.get(PODS, "default", name)
-        assert body
-        slot, incarnation = name.split("-")[1:]
-        gate = [c for c in body.get("status", {}).get("conditions", ()) if c["type"] == names.READINESS_GATE]
-        open_gate = bool(gate) and gate[0]["status"] == "True"
-        ready = {"type": "Ready", "status": "True" if open_gate else "False"}
-        state: dict[str, Any] = {"running": {}}
-        status = {
-            "phase": "Running",
-            "podIP": f"127.77.{incarnation}.{int(slot) + 1}",
-            "conditions": [*gate, ready],
-            "containerStatuses": [{"name": "node", "ready": True, "restartCount": 0, "state": state}],
-        }
-        self.api.put(PODS, {**body, "spec": {**body["spec"], "nodeName": "m1"}, "status": status})
-
-    async def settle(self, *wanted: str) -> None:
-        """Play kubelet until the pool is Ready with just these pods."""
-        await self.has_pods(*wanted)
-        for name in wanted:
-            self.run_pod(name)
-        await until(lambda: all(self.gate(name) == "True" for name in wanted))
-        for name in wanted:
-            self.run_pod(name)
-        await until(lambda: self.condition("Ready") == "True")
-
-    def gate(self, name: str) -> str:
-        body = self.api.get(PODS, "default", name) or {}
-        found = [c for c in body.get("status", {}).get("conditions", ()) if c["type"] == names.READINESS_GATE]
-        return found[0]["status"] if found else ""
-
-    def status(self) -> dict[str, Any]:
-        status: dict[str, Any] = (self.api.get(CLUSTERS, "default", "chat") or {}).get("status", {})
-        return status
-
-    def condition(self, kind: str) -> str:
-        found = [c["status"] for c in self.status().get("conditions", ()) if c["type"] == kind]
-        return found[0] if found else ""
-
-    def reason(self, kind: str) -> str:
-        found = [c["reason"] for c in self.status().get("conditions", ()) if c["type"] == kind]
-        return found[0] if found else ""
 
 
 @pytest.fixture
 async def house() -> AsyncIterator[House]:
-    async with ApiDouble().serve() as api, NodesDouble().serve(0) as nodes:
-        ready = {"conditions": [{"type": "Ready", "status": "True"}]}
-        api.put(MACHINES, {"metadata": {"name": "m1"}, "spec": {}, "status": ready})
-        house = House(api, nodes)
-        house.start()
+    async with open_house() as house:
         yield house
-        await house.stop()
 
 
 async def test_a_resource_becomes_a_ready_pool(house: House) -> None:
@@ -264,8 +156,8 @@ async def test_scaling_down_drains_before_it_deletes(house: House) -> None:
     house.nodes.reports["127.77.1.2"] = dataclasses.replace(busy, num_running=0, draining=True)
 
     await house.has_pods("chat-0-1")
-    reasons = [event["reason"] for event in house.api.all(EVENTS)]
-    assert {"MemberLeaving", "MemberLeft"} <= set(reasons)
+    told = {"MemberLeaving", "MemberLeft"}
+    await until(lambda: told <= {event["reason"] for event in house.api.all(EVENTS)})
 
 
 async def test_a_deleted_resource_goes_after_its_members(house: House) -> None:
