@@ -17,19 +17,25 @@ from kvring_operator.caches import Caches
 from kvring_operator.events import Note, Reason
 from kvring_operator.kube import ApiError, Conflict, Kube, NotFound
 from kvring_operator.nodes import NoAnswer, Nodes
-from kvring_operator.resources import CHILDREN, CLUSTERS, CONFIG_MAPS, PODS, SECRETS
+from kvring_operator.resources import CHILDREN, CLUSTERS, CONFIG_MAPS, PODS, SECRETS, Resource
 from kvring_operator.world import Pod, Refusal, World
+
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a plan. `retry` asks for another look soon: something was not as it had been seen."""
+    """What came of a plan.
+
+    `retry` asks for another look at once: a node has done what it was told. `conflict`: something was not as
+    it had been seen.
+    """
 
     refusals: tuple[Refusal, ...]
     notes: tuple[Note, ...]
     retry: bool
+    conflict: Conflict | None = None
 
 
 class Hands:
@@ -43,33 +49,35 @@ class Hands:
         self._fencing = fencing
 
     async def carry_out(self, world: World, plan: tuple[actions.Action, ...], internal_key: bytes) -> Outcome:
-        """All actions in order.
+        """All actions in order; after a pod was refused, its like would be, too, and is left for later.
 
         Raises `ApiError` when the API server is in trouble (the rest is left undone).
         """
         refusals: list[Refusal] = []
         notes: list[Note] = []
-        retry = False
+        conflict: Conflict | None = None
+        full = False
         self._fencing()  # also a plan without actions is followed by writes: status and Events
         told = [action for action in plan if isinstance(action, actions.PushRing | actions.AskDrain)]
         for action in plan:
-            if action in told:
+            if action in told or (full and isinstance(action, actions.CreatePod)):
                 continue
             try:
                 await self._do(world, action)
                 notes += _note(action)
             except Conflict as error:
-                retry = True
+                conflict = error
                 _log.info("%s: %s: %s", world.metadata.key, _name(action), error)
             except ApiError as error:
                 metrics.ACTIONS.labels(_name(action), "failed").inc()
                 if error.transient or error.code == 401:
                     raise
                 refusals.append(_refusal(action, error))
+                full |= isinstance(action, actions.CreatePod) and error.reason != Reason.NAME_TAKEN
                 if isinstance(action, actions.PublishRing):
                     told = []
         answered = await asyncio.gather(*(self._tell(world, action, internal_key) for action in told))
-        return Outcome(tuple(refusals), tuple(notes), retry or any(answered))
+        return Outcome(tuple(refusals), tuple(notes), any(answered), conflict)
 
     async def _do(self, world: World, action: actions.Action) -> None:
         self._fencing()
@@ -88,7 +96,7 @@ class Hands:
     async def _tell(
         self, world: World, action: actions.PushRing | actions.AskDrain, internal_key: bytes
     ) -> bool:
-        """Speak to a node; whether it answered. It is asked again at the next look anyway."""
+        """Speak to a node; whether it did as it was told. It is told again at the next look anyway."""
         if not internal_key:
             return False
         address, fencing = action.pod.address, self._fencing()
@@ -96,8 +104,11 @@ class Hands:
         try:
             if isinstance(action, actions.PushRing):
                 answer = await self._nodes.push(address, internal_key, fencing, action.ring)
+                held = (answer.ring_epoch, answer.ring_checksum)
+                obeyed = held == (action.ring.epoch, action.ring.checksum)
             else:
                 answer = await self._nodes.drain(address, internal_key, fencing)
+                obeyed = answer.draining
         except NoAnswer as error:
             _log.info("%s: %s", world.metadata.key, error)
             metrics.ACTIONS.labels(_name(action), "failed").inc()
@@ -106,8 +117,8 @@ class Hands:
             _log.warning(
                 "%s follows a newer leader (%d, we are %d)", action.pod.name, answer.fencing, fencing
             )
-        metrics.ACTIONS.labels(_name(action), "done").inc()
-        return True
+        metrics.ACTIONS.labels(_name(action), "done" if obeyed else "failed").inc()
+        return obeyed
 
     async def _add_finalizer(self, world: World, action: actions.AddFinalizer) -> None:
         await self._finalizers(world, (*world.metadata.finalizers, names.FINALIZER))
@@ -123,7 +134,7 @@ class Hands:
         await self._kube.patch(CLUSTERS, meta.key.namespace, meta.key.name, change)
 
     async def _make_key(self, world: World, action: actions.MakeKey) -> None:
-        """Create first: a Secret that is there already, but holds no key, gets one by patch."""
+        """Create first: our Secret that is there already, but holds no key, gets one by patch."""
         key, manifest = (
             world.metadata.key,
             children.secret(world.metadata.key, world.metadata.uid, secrets.token_hex(32)),
@@ -131,17 +142,36 @@ class Hands:
         try:
             await self._kube.create(SECRETS, manifest)
         except Conflict:
+            await self._insist_on_ours(world, SECRETS, manifest)
             await self._kube.patch(
                 SECRETS, key.namespace, manifest["metadata"]["name"], {"data": manifest["data"]}
             )
 
     async def _apply_child(self, world: World, action: actions.ApplyChild) -> None:
-        resource = CHILDREN[action.manifest["kind"]]
-        self._caches.wrote(resource, await self._kube.apply(resource, action.manifest))
+        await self._apply(world, CHILDREN[action.manifest["kind"]], action.manifest)
 
     async def _publish_ring(self, world: World, action: actions.PublishRing) -> None:
         manifest = children.ring_map(world.metadata.key, world.metadata.uid, action.ring)
-        self._caches.wrote(CONFIG_MAPS, await self._kube.apply(CONFIG_MAPS, manifest))
+        await self._apply(world, CONFIG_MAPS, manifest)
+
+    async def _apply(self, world: World, resource: Resource, manifest: Mapping[str, Any]) -> None:
+        await self._insist_on_ours(world, resource, manifest)
+        self._caches.wrote(resource, await self._kube.apply(resource, manifest))
+
+    async def _insist_on_ours(self, world: World, resource: Resource, manifest: Mapping[str, Any]) -> None:
+        """Apply and patch would take over what somebody else has under our name; raise `ApiError` instead.
+
+        The cache does not know all: it watches by a label, which may be missing.
+        """
+        key, name = world.metadata.key, manifest["metadata"]["name"]
+        found = world.children.get((resource.kind, name))
+        if found is None:
+            try:
+                found = await self._kube.get(resource, key.namespace, name)
+            except NotFound:
+                return
+        if not children.ours(key, found):
+            raise _taken(resource, name)
 
     async def _create_pod(self, world: World, action: actions.CreatePod) -> None:
         """A name that is taken by a pod of ours means that its labels were taken away: give them back."""
@@ -152,9 +182,7 @@ class Hands:
             found = await self._kube.get(PODS, meta["namespace"], meta["name"])
             owners = {owner["uid"] for owner in found["metadata"].get("ownerReferences") or ()}
             if world.metadata.uid not in owners:
-                raise ApiError(
-                    403, Reason.NAME_TAKEN, f"pod {meta['name']} belongs to somebody else"
-                ) from error
+                raise _taken(PODS, meta["name"]) from error
             labels = {
                 name: value for name, value in meta["labels"].items() if name != names.LABEL_TEMPLATE_HASH
             }
@@ -228,6 +256,10 @@ def _name(action: actions.Action) -> str:
     return type(action).__name__
 
 
+def _taken(resource: Resource, name: str) -> ApiError:
+    return ApiError(403, Reason.NAME_TAKEN, f"{resource.kind} {name} belongs to somebody else")
+
+
 def _refusal(action: actions.Action, error: ApiError) -> Refusal:
     """What a person can do about a request that the API server will never accept as it is."""
     text = error.message
@@ -242,7 +274,7 @@ def _refusal(action: actions.Action, error: ApiError) -> Refusal:
     if "being terminated" in text:
         return Refusal(Reason.NAMESPACE_TERMINATING, f"{text}. Nothing is made in a namespace that is going.")
     if error.reason == Reason.NAME_TAKEN:
-        return Refusal(Reason.NAME_TAKEN, f"{text}. Remove or rename it.")
+        return Refusal(Reason.NAME_TAKEN, f"{text}. Remove it, or give this resource another name.")
     return Refusal(
         Reason.REFUSED, f"{_name(action)}: {text}. Correct what it names; it is tried again by itself."
     )

@@ -60,6 +60,19 @@ def secret(key: Key, uid: str, internal_key: str) -> dict[str, Any]:
     }
 
 
+def ours(key: Key, found: Mapping[str, Any]) -> bool:
+    """Whether an object that stands under a child's name is this resource's, or was its namesake's.
+
+    Without any owner (restored from a backup) its labels decide.
+    """
+    owners = found["metadata"].get("ownerReferences") or ()
+    if owners:
+        return any((owner["kind"], owner["name"]) == (names.KIND, key.name) for owner in owners)
+    labels = found["metadata"].get("labels") or {}
+    held = labels.get("app.kubernetes.io/managed-by"), labels.get(names.LABEL_CLUSTER)
+    return held == (names.FIELD_MANAGER, key.name)
+
+
 def fits(manifest: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
     """Whether everything of `manifest` is in the object that was found; additions of others do not matter."""
     return _within(

@@ -29,11 +29,11 @@ ACCESS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("", "pods", ("get", "list", "watch", "create", "patch", "delete")),
     ("", "pods/status", ("patch",)),
     ("", "nodes", ("list", "watch")),
-    ("", "services", ("list", "watch", "create", "patch")),
-    ("", "configmaps", ("list", "watch", "create", "patch")),
+    ("", "services", ("get", "list", "watch", "create", "patch")),
+    ("", "configmaps", ("get", "list", "watch", "create", "patch")),
     ("", "secrets", ("get", "create", "patch")),
     ("events.k8s.io", "events", ("create",)),
-    ("policy", "poddisruptionbudgets", ("list", "watch", "create", "patch")),
+    ("policy", "poddisruptionbudgets", ("get", "list", "watch", "create", "patch")),
     ("coordination.k8s.io", "leases", ("get", "create", "update")),
 )
 """All that the operator may do: (group, resource or resource/subresource, verbs).

@@ -8,7 +8,7 @@ CACHED_OBJECTS = Gauge(
 MISSED_CHANGES = Counter(
     "kvring_operator_missed_changes", "Changes that an audit found and a watch had not told", ["kind"]
 )
-RECONCILES = Counter("kvring_operator_reconciles", "Visits of a resource, by how they ended", ["result"])
+RECONCILES = Counter("kvring_operator_reconciles", "Visits of a resource: done, failed, broken", ["result"])
 RECONCILE_SECONDS = Histogram(
     "kvring_operator_reconcile_seconds",
     "Duration of a visit",

@@ -58,6 +58,10 @@ class Reconciler:
             level = logging.INFO if isinstance(error, Conflict) else logging.WARNING
             _log.log(level, "%s: %s; again in %.1f s", key, error, delay)
             result = "failed"
+        except Exception:  # a fault of ours, or of an object: it stops no other resource
+            delay = self._queue.retry(key)
+            _log.exception("%s: this visit broke off; again in %.1f s", key, delay)
+            result = "broken"
         else:
             self._queue.forgive(key)
             if wait_s is not None:
@@ -88,6 +92,8 @@ class Reconciler:
         if not any(isinstance(action, actions.RemoveFinalizer) for action in step.actions):
             case = checks.Case(cluster.spec, desired, world, now, outcome.refusals)
             await self._write(world, report.make(case, step))
+        if outcome.conflict is not None:
+            raise outcome.conflict  # the caches lag behind: look again, ever later
         return _wait(key, step, outcome)
 
     async def _write(self, world: World, made: report.Report) -> None:

@@ -1,0 +1,235 @@
+"""What tenants, strangers and broken nodes do to an operator: it harms their own pool at most."""
+
+import dataclasses
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from tests.support import builders
+from tests.support.house import House, open_house
+from tests.support.poll_async import until
+
+from kvring_contract import names, wire
+from kvring_contract.api import Key
+from kvring_operator.clock import SystemClock
+from kvring_operator.nodes import NoAnswer, Nodes
+from kvring_operator.resources import BUDGETS, CLUSTERS, CONFIG_MAPS, PODS, SECRETS, SERVICES, Resource
+
+OTHER = Key("default", "other")
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    async with open_house() as house:
+        yield house
+
+
+def change(house: House, resource: Resource, name: str, **fields: Any) -> None:
+    body = house.api.get(resource, "default", name)
+    assert body
+    meta = {**body["metadata"], **fields.pop("metadata", {})}
+    house.api.put(resource, {**body, **fields, "metadata": meta})
+
+
+async def other_pool_works(house: House) -> None:
+    """Another resource gets its pods."""
+    body = builders.body(1)
+    body["metadata"] |= {"name": "other", "uid": "uid-other", "finalizers": []}
+    house.api.put(CLUSTERS, body)
+    assert house.operator
+    house.operator.queue.add(OTHER)
+    await until(lambda: house.api.get(PODS, "default", "other-0-1") is not None)
+    assert house.running
+
+
+async def test_a_spoiled_annotation_on_a_pod_ends_nobody(house: House) -> None:
+    house.create(1)
+    house.wake()
+    await house.settle("chat-0-1")
+
+    change(house, PODS, "chat-0-1", metadata={"annotations": {names.ANNOTATION_DRAINING_SINCE: "soon"}})
+
+    await other_pool_works(house)
+
+
+@pytest.mark.parametrize(
+    "document", ["[" * 100_000, '{"epoch": 1e999}', '{"epoch": "9", "members": 3}', "", "null"]
+)
+async def test_a_spoiled_ring_is_written_anew(house: House, document: str) -> None:
+    house.create(1)
+    house.wake()
+    await house.settle("chat-0-1")
+    before = house.status()["ring"]["epoch"]
+
+    change(house, CONFIG_MAPS, "chat-ring", data={names.RING_DOCUMENT_KEY: document})
+
+    def mended() -> bool:
+        data = (house.api.get(CONFIG_MAPS, "default", "chat-ring") or {})["data"]
+        return bool(data[names.RING_DOCUMENT_KEY] != document and int(data["epoch"]) >= before)
+
+    await until(mended)
+    await other_pool_works(house)
+
+
+async def test_a_fault_in_one_visit_stops_no_other_resource(house: House) -> None:
+    """The API server never sends such an object; if it does, its resource waits alone."""
+    house.create(1)
+    body = house.api.get(CLUSTERS, "default", "chat")
+    assert body
+    house.api.put(CLUSTERS, {**body, "status": {"ring": {"epoch": "no number"}}})
+    house.wake()
+
+    await other_pool_works(house)
+
+
+@pytest.mark.parametrize(
+    ("resource", "name"),
+    [(SERVICES, "chat"), (SERVICES, "chat-members"), (CONFIG_MAPS, "chat-ring"), (BUDGETS, "chat")],
+)
+async def test_what_a_stranger_made_under_our_name_stays_the_strangers(
+    house: House, resource: Resource, name: str
+) -> None:
+    made = house.api.put(
+        resource,
+        {"kind": resource.kind, "metadata": {"name": name, "namespace": "default"}, "spec": {"ours": "no"}},
+    )
+    house.create(1)
+    house.wake()
+
+    await until(lambda: house.reason("Degraded") == "NameTaken")
+
+    found = house.api.get(resource, "default", name)
+    assert found
+    assert (found["spec"], found["metadata"]["uid"]) == (made["spec"], made["metadata"]["uid"])
+    assert "ownerReferences" not in found["metadata"]
+    assert f"{resource.kind} {name}" in house.message("Degraded")
+
+
+async def test_two_resources_whose_service_names_meet_do_not_share_it(house: House) -> None:
+    """`chat` has a Service `chat-members`, and so has a resource of that name."""
+    house.create(0)
+    house.wake()
+    await until(lambda: house.api.get(SERVICES, "default", "chat-members") is not None)
+    body = builders.body(0)
+    body["metadata"] |= {"name": "chat-members", "uid": "uid-members", "finalizers": []}
+    house.api.put(CLUSTERS, body)
+    assert house.operator
+    house.operator.queue.add(Key("default", "chat-members"))
+
+    def reasons() -> set[str]:
+        found = (house.api.get(CLUSTERS, "default", "chat-members") or {}).get("status", {})
+        return {condition["reason"] for condition in found.get("conditions", ())}
+
+    await until(lambda: "NameTaken" in reasons())
+    owners = (house.api.get(SERVICES, "default", "chat-members") or {})["metadata"]["ownerReferences"]
+    assert [owner["name"] for owner in owners] == ["chat"]
+
+
+async def test_a_strangers_secret_gets_no_key_of_ours(house: House) -> None:
+    house.api.put(
+        SECRETS,
+        {"metadata": {"name": "chat-internal", "namespace": "default"}, "data": {"password": "aGk="}},
+    )
+    house.create(1)
+    house.wake()
+
+    await until(lambda: house.reason("Degraded") == "NameTaken")
+
+    assert (house.api.get(SECRETS, "default", "chat-internal") or {})["data"] == {"password": "aGk="}
+
+
+async def test_our_secret_without_its_key_gets_a_new_one(house: House) -> None:
+    house.create(0)
+    house.wake()
+    await until(lambda: house.api.get(SECRETS, "default", "chat-internal") is not None)
+    change(house, SECRETS, "chat-internal", data={})
+    house.wake()
+
+    await until(lambda: bool((house.api.get(SECRETS, "default", "chat-internal") or {}).get("data")))
+
+
+async def test_a_service_that_lost_its_label_gets_it_back(house: House) -> None:
+    house.create(0)
+    house.wake()
+    await until(lambda: house.api.get(SERVICES, "default", "chat") is not None)
+
+    change(house, SERVICES, "chat", metadata={"labels": {}})
+
+    def labelled() -> bool:
+        found = house.api.get(SERVICES, "default", "chat")
+        return found is not None and names.LABEL_CLUSTER in found["metadata"]["labels"]
+
+    await until(labelled)
+
+
+async def test_a_quota_costs_one_attempt_a_visit_however_many_pods_are_missing(house: House) -> None:
+    house.api.fail("POST", "/pods", 403, "exceeded quota: small", times=10_000)
+    house.create(50)
+    house.wake()
+
+    await until(lambda: house.reason("Degraded") == "QuotaExceeded")
+
+    tried = [path for method, path in house.api.writes if method == "POST" and path.endswith("/pods")]
+    visits = [path for method, path in house.api.requests if path.endswith("/secrets/chat-internal")]
+    assert len(tried) <= len(visits)
+
+
+async def test_a_name_that_is_taken_keeps_no_other_slot_empty(house: House) -> None:
+    house.api.put(PODS, {"metadata": {"name": "chat-0-1", "namespace": "default"}, "spec": {}})
+    house.create(2)
+    house.wake()
+
+    await until(lambda: house.reason("Degraded") == "NameTaken")
+
+    await house.has_pods("chat-0-1", "chat-1-1")
+    assert "Pod chat-0-1" in house.message("Degraded")
+
+
+async def test_a_node_that_refuses_its_ring_is_not_asked_in_a_hot_loop(house: House) -> None:
+    house.nodes.refuses = True
+    house.create(1)
+    house.wake()
+    await house.has_pods("chat-0-1")
+    house.run_pod("chat-0-1")
+    await until(lambda: house.nodes.num_pushes > 0)
+    before = house.nodes.num_pushes
+    clock = SystemClock()
+    began = clock.monotonic()
+
+    await until(lambda: house.nodes.num_pushes >= before + 4)
+
+    assert clock.monotonic() - began > 1.0, "four pushes come in two seconds, not in a fifth of one"
+
+
+async def test_a_node_that_sends_its_caller_elsewhere_is_not_followed(house: House) -> None:
+    house.nodes.redirect = f"http://127.0.0.1:{house.nodes.port}{wire.REPORT_PATH}"
+    client = Nodes(SystemClock(), house.nodes.port)
+
+    with pytest.raises(NoAnswer, match="307"):
+        await client.report("127.88.0.1", b"key")
+    await client.close()
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end(house: House) -> None:
+    house.nodes.endless = True
+    client = Nodes(SystemClock(), house.nodes.port)
+
+    with pytest.raises(NoAnswer, match="longer than"):
+        await client.report("127.88.0.1", b"key")
+    await client.close()
+
+
+@pytest.mark.parametrize("epoch", [1 << 63, 10**400])
+async def test_a_node_cannot_drive_the_epoch_beyond_what_the_api_holds(house: House, epoch: int) -> None:
+    house.create(1)
+    house.wake()
+    await house.settle("chat-0-1")
+    liar = dataclasses.replace(house.nodes.reports["127.77.1.1"], ring_epoch=epoch)
+    house.nodes.reports["127.77.1.1"] = liar
+    told = house.nodes.num_pushes
+    house.wake()
+
+    await until(lambda: house.nodes.num_pushes > told)
+
+    assert house.nodes.reports["127.77.1.1"].ring_epoch < 100
+    assert house.status()["ring"]["epoch"] < 100
