@@ -1,6 +1,7 @@
 """The node's life as Kubernetes sees it: signals, deaths, floods, clients that go away."""
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -199,6 +200,18 @@ def test_a_client_that_goes_away_frees_its_request_at_once(node: Node, stream: b
     poll.until(lambda: [*map(_kind, node.received())], lambda kinds: kinds == ["Submit", "Abort"],
                what="an abort", within_s=5, every_s=0.01)  # fmt: skip
     wait_running(node, 0)
+    assert [line for line in node.lines() if line["level"] == "error"] == []
+
+
+def test_a_client_that_goes_away_in_the_middle_of_its_body_is_no_error_of_ours(node: Node) -> None:
+    host, port = node.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+
+    poll.until(lambda: [line["message"] for line in node.lines()],
+               lambda messages: "POST /v1/completions -> 499" in messages,
+               what="a line in the log", within_s=5, every_s=0.02)  # fmt: skip
+    assert [line for line in node.lines() if line["level"] == "error"] == []
 
 
 def test_a_full_queue_sends_clients_away_and_takes_them_again(tmp_path: Path) -> None:

@@ -11,6 +11,9 @@ from kvring_node.metrics import Metrics
 
 _log = logging.getLogger("kvring_node.http")
 
+LOGGED_CHARS = 256
+"""Of a path: clients may send megabytes."""
+
 HEADER = b"x-request-id"
 _USABLE = re.compile(rb"[\x21-\x7e]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
@@ -62,7 +65,7 @@ class Edge:
                 level,
                 "%s %s -> %d",
                 method,
-                scope["path"],
+                scope["path"][:LOGGED_CHARS],
                 status,
                 extra={"request_id": scope["state"]["request_id"], "took_s": round(took_s, 4)},
             )

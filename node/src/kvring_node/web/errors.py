@@ -4,6 +4,7 @@ import msgspec
 from fastapi import Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from kvring_contract import wire
 from kvring_node import prompts, service
@@ -11,6 +12,10 @@ from kvring_node.channel import EngineGone
 from kvring_node.web import responses
 
 RETRY_AFTER_S = 1
+
+
+class ClientGone(Exception):
+    """Nobody waits for the answer any more."""
 
 
 class ApiError(Exception):
@@ -50,6 +55,10 @@ def describe(error: Exception) -> ApiError:
             return ApiError(401, str(error), code="bad_signature")
         case wire.InvalidMessage():
             return ApiError(400, str(error), code="invalid_message")
+        case ClientGone() | ClientDisconnect():
+            return ApiError(
+                499, "the client went away", code="client_gone"
+            )  # for log and metrics: nobody reads it
         case HTTPException(status_code=status):
             message = _HTTP.get(status, str(error.detail))
             headers = dict(error.headers or {})
@@ -67,6 +76,8 @@ async def respond(_request: Request, error: Exception) -> Response:
 
 HANDLED = (
     ApiError,
+    ClientGone,
+    ClientDisconnect,
     prompts.InvalidAsk,
     service.QueueFull,
     service.Unavailable,

@@ -21,10 +21,6 @@ DONE = b"data: [DONE]\n\n"
 _encode = msgspec.json.Encoder().encode
 
 
-class ClientGone(Exception):
-    """Nobody waits for the answer any more."""
-
-
 def event(body: msgspec.Struct) -> bytes:
     """One server-sent event."""
     return b"data: %b\n\n" % _encode(body)
@@ -51,7 +47,7 @@ async def while_client_waits(request: Request, work: Coroutine[Any, Any, _T]) ->
     try:
         await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise ClientGone
+            raise errors.ClientGone
         return task.result()
     finally:
         task.cancel()
