@@ -105,6 +105,7 @@ class EngineChannel:
             num_running=0,
             num_waiting=0,
             num_pages_used=0,
+            num_pages_cached=0,
             num_preemptions=0,
             prefix_queries_tokens=0,
             prefix_hits_tokens=0,

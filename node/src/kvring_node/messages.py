@@ -87,6 +87,7 @@ class Stats(msgspec.Struct, frozen=True, tag=True):
     num_running: int
     num_waiting: int
     num_pages_used: int
+    num_pages_cached: int
     num_preemptions: int
     prefix_queries_tokens: int
     prefix_hits_tokens: int

@@ -209,6 +209,7 @@ class _EngineCollector(Collector):
             ("vllm:gpu_cache_usage_perc", "Old name of kv_cache_usage_perc.", used),
             ("kvring_pages", "KV pages of the device pool.", num_pages),
             ("kvring_pages_used", "KV pages in use.", stats.num_pages_used),
+            ("kvring_pages_cached", "KV pages kept for later prompts.", stats.num_pages_cached),
             ("kvring_page_bytes", "Bytes of one KV page.", loaded.page_bytes if loaded else 0),
             ("kvring_ready", "1 while new requests are welcome.", state.phase == "serving"),
             ("kvring_draining", "1 once the node has been told to leave.", state.phase == "draining"),

@@ -60,6 +60,15 @@ def test_a_stream_says_the_same_as_generate(engine: Engine) -> None:
     assert reasons == [FinishReason.LENGTH] * 3
 
 
+def test_what_an_answer_leaves_in_the_cache_is_counted(engine: Engine) -> None:
+    engine.forget_prefixes()
+    assert engine.stats().num_pages_cached == 0
+
+    engine.generate(["hello" * 8], SamplingParams(max_tokens=1, temperature=0))
+
+    assert engine.stats().num_pages_cached == 40 // 16
+
+
 def test_a_stream_that_nobody_reads_on_frees_its_pages(engine: Engine) -> None:
     stream = engine.stream(["hello", "there"], GREEDY)
     next(stream)

@@ -89,6 +89,7 @@ class Engine:
             num_running=self._scheduler.num_running,
             num_waiting=self._scheduler.num_waiting,
             num_pages_used=self._parts.pool.num_used,
+            num_pages_cached=self._parts.pool.num_cached,
             num_preemptions=self._scheduler.num_preemptions,
             prefix_queries_tokens=self._parts.prefix.queries_tokens,
             prefix_hits_tokens=self._parts.prefix.hits_tokens,

@@ -32,6 +32,11 @@ class PagePool:
         """Pages that somebody holds."""
         return self.num_pages - self.num_available
 
+    @property
+    def num_cached(self) -> int:
+        """Pages that nobody holds and that a later prompt may hit."""
+        return len(self._evictable)
+
     def allocate(self, count: int) -> list[int]:
         """Gives `count` pages with one reference each, evicting the longest unused ones if it must.
 

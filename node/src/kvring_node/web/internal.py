@@ -78,7 +78,7 @@ def _report(ctx: Context, held: membership.Held) -> wire.NodeReport:
         ring_checksum=held.checksum,
         num_running=stats.num_running,
         num_waiting=stats.num_waiting,
-        cache_used_bytes=stats.num_pages_used * page_bytes,
+        cache_used_bytes=(stats.num_pages_used + stats.num_pages_cached) * page_bytes,
         cache_total_bytes=served.loaded.num_pages * page_bytes if served else 0,
         prefix_queries_tokens=stats.prefix_queries_tokens,
         prefix_hits_tokens=stats.prefix_hits_tokens,
