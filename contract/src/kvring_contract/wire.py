@@ -65,8 +65,8 @@ class Drain:
 class NodeReport:
     """Node to operator: the answer to every internal call, accepted (200) or fenced off (409).
 
-    `ring_epoch` is -1 and `ring_checksum` empty until a first ring came. Bytes are of the KV cache; used are those
-    in the hands of a request and those kept for later prompts.
+    `ring_epoch` is -1 and `ring_checksum` empty until a first ring came. Bytes are of the KV cache; used are
+    those in the hands of a request and those kept for later prompts.
     """
 
     pod: str
