@@ -6,18 +6,19 @@ Needs no cluster.
 import argparse
 import copy
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from kvring_contract import api
+from kvring_contract import api, names
 from kvring_operator import actions, desire, plan, pod
 from kvring_operator.world import World
 
 
 def main(argv: list[str]) -> int:
-    """Print the plan of each InferenceCluster in a file; 1 when one of them is refused."""
+    """Print the plan of each InferenceCluster in a file; 1 when one is refused, or there is none."""
     parser = argparse.ArgumentParser(prog="kvring-operator plan", description=__doc__)
     parser.add_argument(
         "-f", "--filename", required=True, help="YAML file with InferenceClusters; - reads stdin"
@@ -28,14 +29,31 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--image", default="kvring/node:latest", help="image that members would run")
     given = parser.parse_args(argv)
     try:
-        text = sys.stdin.read() if given.filename == "-" else Path(given.filename).read_text()
-        bodies = [body for body in yaml.safe_load_all(text) if isinstance(body, dict)]
-    except (OSError, yaml.YAMLError) as error:
+        content = sys.stdin.buffer.read() if given.filename == "-" else Path(given.filename).read_bytes()
+        documents = list(yaml.safe_load_all(content))
+    except (OSError, yaml.YAMLError, UnicodeError) as error:
         print(f"{given.filename}: {error}", file=sys.stderr)
         return 1
-    return max(
-        [_show(body, pod.Image(given.image, "IfNotPresent"), given.output) for body in bodies], default=1
-    )
+    image = pod.Image(given.image, "IfNotPresent")
+    results = [_show(body, image, given.output) for body in _clusters(documents)]
+    if not results:
+        print(
+            f"{given.filename}: there is no {names.KIND} in it (apiVersion: {names.API_VERSION})",
+            file=sys.stderr,
+        )
+    return max(results, default=1)
+
+
+def _clusters(documents: Iterable[Any]) -> Iterable[dict[str, Any]]:
+    """InferenceClusters among documents and the items of lists; says what it passes over."""
+    for document in documents:
+        kind = document.get("kind") if isinstance(document, dict) else None
+        if kind == names.KIND:
+            yield document
+        elif kind in ("List", f"{names.KIND}List"):
+            yield from _clusters(document.get("items") or ())
+        elif document is not None:
+            print(f"passed over: {kind or 'a document without kind'} is not {names.KIND}", file=sys.stderr)
 
 
 def _show(body: dict[str, Any], image: pod.Image, output: str) -> int:

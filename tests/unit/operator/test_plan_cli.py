@@ -1,5 +1,6 @@
 """`plan -f FILE` without a cluster."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,52 @@ def test_a_wrong_file_is_refused_with_the_field(
 
     assert plan_cli.main(["-f", str(path)]) == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"", b"---\n---\n", b"# nothing\n", b"just words", b"[1, 2]"])
+def test_a_file_without_a_resource_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    path = tmp_path / "empty.yaml"
+    path.write_bytes(content)
+
+    assert plan_cli.main(["-f", str(path)]) == 1
+    assert "empty.yaml: there is no InferenceCluster in it" in capsys.readouterr().err
+
+
+def test_what_is_no_text_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "weights.yaml"
+    path.write_bytes(b"\xff\xfe\x00\xd8")
+
+    assert plan_cli.main(["-f", str(path)]) == 1
+    assert "weights.yaml: " in capsys.readouterr().err
+
+
+def test_other_kinds_in_the_file_are_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "all.yaml"
+    everything = [{"kind": "Namespace"}, {"kind": "List", "items": [builders.body(1), {"kind": "Secret"}]}]
+    path.write_text(yaml.safe_dump_all(everything))
+
+    assert plan_cli.main(["-f", str(path)]) == 0
+    said = capsys.readouterr()
+    assert "default/chat: 1 members" in said.out
+    assert "passed over: Namespace" in said.err
+    assert "passed over: Secret" in said.err
+
+
+def test_one_refused_resource_among_good_ones_is_the_result(tmp_path: Path) -> None:
+    path = tmp_path / "both.yaml"
+    path.write_text(yaml.safe_dump_all([builders.body(1), builders.body(model={"uri": "ftp://x"})]))
+
+    assert plan_cli.main(["-f", str(path)]) == 1
+
+
+def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    given = io.TextIOWrapper(io.BytesIO(yaml.safe_dump(builders.body(1)).encode()))
+    monkeypatch.setattr("sys.stdin", given)  # the file descriptor itself is pytest's
+
+    assert plan_cli.main(["-f", "-"]) == 0
+    assert "default/chat: 1 members" in capsys.readouterr().out
 
 
 def test_a_missing_file_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
