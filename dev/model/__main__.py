@@ -14,7 +14,8 @@ from dev.model import make
 from dev.model.recipe import DEMO, DEMO_SMALL
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-PROMPTS = ("def ", "class Stack(object):\n    def __init__(self", "import os\n")
+PROMPTS = ("def ", "def __init__(self", "class Stack(object):\n    def __init__(self")
+SEED = 1
 
 
 def main(arguments: list[str]) -> int:
@@ -25,19 +26,26 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     made = make.all_missing((DEMO, DEMO_SMALL), paths.models(), force=options.force)
     if made or options.show:
-        show(paths.models() / DEMO.name)
+        for recipe in (DEMO, DEMO_SMALL):
+            print(f"\n{recipe.name}")
+            show(paths.models() / recipe.name)
     return 0
 
 
 @torch.inference_mode()
 def show(folder: Path) -> None:
-    """Prints greedy continuations of a few prompts."""
+    """Prints for a few prompts the likeliest continuation and one of the likely ones."""
     words = AutoTokenizer.from_pretrained(folder)
     model: Any = AutoModelForCausalLM.from_pretrained(folder)
     for prompt in PROMPTS:
         tokens = torch.tensor([words(prompt)["input_ids"]])
-        written = model.generate(tokens, max_new_tokens=60, do_sample=False, repetition_penalty=1.1)
-        print(f"--- {prompt!r}\n{words.decode(written[0])}")
+        for temperature in (None, 0.6):
+            torch.manual_seed(SEED)
+            written = model.generate(
+                tokens, max_new_tokens=60, do_sample=temperature is not None, temperature=temperature
+            )
+            how = "greedy" if temperature is None else f"temperature {temperature}"
+            print(f"--- {prompt!r}, {how}\n{words.decode(written[0], skip_special_tokens=True)}")
 
 
 if __name__ == "__main__":

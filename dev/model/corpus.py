@@ -2,24 +2,26 @@
 
 import ast
 import sysconfig
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# Test suites, vendored wheels and tables of character codes: plenty of bytes, little Python.
+# Test suites, vendored wheels, tables of character codes, widgets: plenty of bytes, little everyday Python.
 SKIPPED = frozenset(
-    {"site-packages", "dist-packages", "test", "tests", "idle_test", "encodings", "lib2to3", "pydoc_data"}
+    {"site-packages", "dist-packages", "test", "tests", "encodings", "lib2to3", "pydoc_data"}
+    | {"idlelib", "tkinter", "turtledemo"}
 )
-MAX_LESSON_CHARS = 1200
+MAX_LESSON_CHARS = 600
+MAX_LINE_CHARS = 100  # once every statement is one line, longer ones are mostly tables
 HELD_OUT_EVERY = 25
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @dataclass(frozen=True)
 class Lesson:
     """A question and its answer: what a function is for, and the function."""
 
-    question: str
+    question: str  # empty where nobody wrote down what it is for
     answer: str
 
 
@@ -45,16 +47,32 @@ def read(folder: Path | None = None) -> Corpus:
     )
 
 
+def module(source: str) -> str:
+    """A whole source, plain."""
+    return _plain(ast.parse(source))
+
+
 def lessons(source: str) -> Iterator[Lesson]:
-    """Each documented function of moderate length as a question and an answer."""
-    lines = source.splitlines(keepends=True)
+    """Each function of moderate length, plain, as the answer to a question where it is documented."""
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.FunctionDef):
             continue
         purpose = (ast.get_docstring(node) or "").partition("\n")[0].strip()
-        answer = textwrap.dedent("".join(lines[node.lineno - 1 : node.end_lineno]))
-        if purpose and len(answer) <= MAX_LESSON_CHARS:
-            yield Lesson(question=f"Write {node.name}: {purpose}", answer=answer)
+        answer = _plain(node)
+        if len(answer) <= MAX_LESSON_CHARS:
+            yield Lesson(question=f"Write {node.name}: {purpose}" if purpose else "", answer=answer)
+
+
+def _plain(tree: ast.AST) -> str:
+    """Code alone, laid out in one way: comments and docstrings are English, far harder to learn than Python.
+
+    Takes the docstrings out of the tree it is given.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    lines = ast.unparse(tree).splitlines()
+    return "".join(f"{line}\n" for line in lines if len(line) <= MAX_LINE_CHARS)
 
 
 def _wanted(path: Path, root: Path) -> bool:

@@ -36,11 +36,12 @@ def all_missing(wanted: Sequence[Recipe], models: Path, *, force: bool = False) 
 
 def material(texts: corpus.Corpus, recipe: Recipe) -> Material:
     """Tokenizer and tokens; recipes with the same vocabulary share them."""
-    words = tokenizer.train(texts.train, recipe.vocab_size, recipe.shape.max_position)
+    documents = train.documents(texts.train, recipe.seed)
+    words = tokenizer.train(documents, recipe.vocab_size, recipe.shape.max_position)
     return Material(
         words=words,
-        train=train.stream(texts.train, words, recipe.seed),
-        held_out=train.stream(texts.held_out, words, recipe.seed),
+        train=train.stream(documents, words),
+        held_out=train.stream(train.documents(texts.held_out, recipe.seed), words),
     )
 
 

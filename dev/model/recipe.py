@@ -40,8 +40,8 @@ class Recipe:
     name: str
     shape: Shape
     stages: tuple[Stage, ...]
-    vocab_size: int = 4096
-    learning_rate: float = 4e-3
+    vocab_size: int = 2048
+    learning_rate: float = 12e-3
     warmup_steps: int = 30
     seed: int = 20
 
@@ -61,15 +61,15 @@ DEMO = Recipe(
     shape=Shape(
         hidden_size=192, intermediate_size=576, num_layers=3, num_heads=4, num_kv_heads=2, head_dim=64
     ),
-    stages=(Stage(num_steps=340, context_tokens=256, num_sequences=8), Stage(40, 1024, 2)),
+    stages=(Stage(num_steps=660, context_tokens=128, num_sequences=16), Stage(30, 1024, 2)),
 )
 DEMO_SMALL = Recipe(
     name="demo-small",
     shape=Shape(
         hidden_size=128, intermediate_size=384, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=32
     ),
-    stages=(Stage(num_steps=200, context_tokens=256, num_sequences=8), Stage(30, 1024, 2)),
-    learning_rate=8e-3,
+    stages=(Stage(num_steps=500, context_tokens=128, num_sequences=16), Stage(30, 1024, 2)),
+    learning_rate=16e-3,
 )
 
 

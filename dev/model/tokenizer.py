@@ -1,5 +1,6 @@
 """A byte-level BPE tokenizer, trained on the spot, in Hugging Face's layout."""
 
+import keyword
 from collections.abc import Iterable
 
 from dev.model.corpus import Lesson
@@ -8,9 +9,13 @@ from transformers import PreTrainedTokenizerFast
 
 END_OF_TEXT, TURN_START, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 
-# Names, digits, signs, line ends, spaces. A space is never part of the word behind it, as in larger models'
-# tokenizers: so a prompt may end with one (`def `) and still look like what the model has learnt from.
-WORDS = r"[\p{L}_]+|\p{N}|[^\s\p{L}\p{N}_]+|\s*[\r\n]+|\s+"
+# Keywords, special methods, the parts of other names, digits, signs, line ends, spaces. A space is part of
+# the keyword or sign before it, never of the word behind it, as in larger models' tokenizers: so a prompt may
+# end with one (`def `) and still look like what the model has learnt from.
+WORDS = (
+    rf"(?:{'|'.join(keyword.kwlist)}) |__\p{{L}}+__|_?\p{{L}}+"
+    r"|\p{N}|[^\s\p{L}\p{N}_]+ ?|_+|\s*[\r\n]+|\s+"
+)
 CHAT_TEMPLATE = (
     "{%- for message in messages %}"
     "{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}"

@@ -1,6 +1,5 @@
 """Teaches a small Qwen3 to continue Python: Muon for the matrices, AdamW for the rest."""
 
-import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 
@@ -22,12 +21,15 @@ def train(
     torch.manual_seed(recipe.seed)
     draw = torch.Generator().manual_seed(recipe.seed)
     model = Qwen3ForCausalLM(_config(recipe, words))
+    model.set_attn_implementation("eager")  # the fused one has a slow gradient on short contexts
     model.train()
     optimizers = _optimizers(model)
-    for step, windows in enumerate(_windows(recipe, stream, draw)):
+    has_bf16 = torch.cpu.get_capabilities().get("avx512_bf16", False)  # elsewhere it is emulated: slow
+    for step, batch in enumerate(windows(recipe, stream, words, draw)):
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = recipe.learning_rate * _schedule(step, recipe)
-        loss = model(input_ids=windows, labels=windows, use_cache=False).loss
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16):
+            loss = model(input_ids=batch, labels=batch, use_cache=False).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
@@ -37,15 +39,35 @@ def train(
     return model
 
 
-def stream(texts: Sequence[str], words: PreTrainedTokenizerFast, seed: int) -> Tensor:
-    """Sources and lessons in a shuffled order as one long row of tokens."""
-    documents = [text + tokenizer.END_OF_TEXT for text in texts]
-    documents += [
-        tokenizer.as_chat(lesson) + tokenizer.END_OF_TEXT for text in texts for lesson in corpus.lessons(text)
-    ]
-    random.Random(seed).shuffle(documents)
-    encoded = words.backend_tokenizer.encode_batch(documents)
-    return torch.tensor([token for document in encoded for token in document.ids])
+def documents(texts: Sequence[str], seed: int) -> list[str]:
+    """Sources, their functions alone, and lessons, in a shuffled order."""
+    written = []
+    for text in texts:
+        written.append(corpus.module(text))
+        for lesson in corpus.lessons(text):
+            written.append(lesson.answer)
+            if lesson.question:
+                written.append(tokenizer.as_chat(lesson))
+    random.Random(seed).shuffle(written)
+    return written
+
+
+def stream(texts: Sequence[str], words: PreTrainedTokenizerFast) -> Tensor:
+    """Texts as one long row of tokens."""
+    encoded = words.backend_tokenizer.encode_batch([text + tokenizer.END_OF_TEXT for text in texts])
+    return torch.tensor([token for text in encoded for token in text.ids])
+
+
+def windows(
+    recipe: Recipe, stream: Tensor, words: PreTrainedTokenizerFast, draw: torch.Generator
+) -> Iterator[Tensor]:
+    """Batches of windows, each beginning as a prompt would: with a line that is not indented."""
+    begins = _unindented(stream, words)
+    for stage in recipe.stages:
+        starts = begins[begins <= len(stream) - stage.context_tokens]
+        for _ in range(stage.num_steps):
+            drawn = starts[torch.randint(len(starts), (stage.num_sequences,), generator=draw)]
+            yield torch.stack([stream[start : start + stage.context_tokens] for start in drawn])
 
 
 @torch.inference_mode()
@@ -86,15 +108,16 @@ def _optimizers(model: Qwen3ForCausalLM) -> tuple[Optimizer, Optimizer]:
     )
 
 
-def _windows(recipe: Recipe, stream: Tensor, draw: torch.Generator) -> Iterator[Tensor]:
-    for stage in recipe.stages:
-        for _ in range(stage.num_steps):
-            starts = torch.randint(len(stream) - stage.context_tokens, (stage.num_sequences,), generator=draw)
-            yield torch.stack([stream[start : start + stage.context_tokens] for start in starts])
+def _unindented(stream: Tensor, words: PreTrainedTokenizerFast) -> Tensor:
+    """Where in the stream unindented lines begin."""
+    decode = words.backend_tokenizer.decode
+    pieces = [decode([token], skip_special_tokens=False) for token in range(len(words))]
+    edge = tokenizer.END_OF_TEXT
+    ends_line = torch.tensor([piece == edge or piece.endswith("\n") for piece in pieces])
+    begins_line = torch.tensor([piece != edge and not piece.isspace() for piece in pieces])
+    return 1 + torch.nonzero(ends_line[stream[:-1]] & begins_line[stream[1:]]).flatten()
 
 
 def _schedule(step: int, recipe: Recipe) -> float:
-    """Linear warm-up, then a cosine down to a twentieth."""
-    warm = min(1.0, (step + 1) / recipe.warmup_steps)
-    done = step / recipe.num_steps
-    return warm * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
+    """Linear warm-up, then a straight line down to nothing."""
+    return min((step + 1) / recipe.warmup_steps, 1 - step / recipe.num_steps)

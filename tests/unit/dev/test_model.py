@@ -1,10 +1,11 @@
+import ast
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from dev.model import corpus, make, tokenizer
+from dev.model import corpus, make, tokenizer, train
 from dev.model import recipe as recipes
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -24,7 +25,10 @@ TINY = recipes.Recipe(
     warmup_steps=2,
 )
 SOURCE = '''
+"""Things upon things."""
+
 class Stack:
+    # not a queue
     def push(self, item):
         """Put an item on top."""
         self.items.append(item)
@@ -108,5 +112,28 @@ def test_a_lesson_reads_as_the_chat_template_prints_it(shared: make.Material) ->
     turns = [{"role": "user", "content": lesson.question}, {"role": "assistant", "content": lesson.answer}]
 
     assert lesson.question == "Write push: Put an item on top."
-    assert lesson.answer.startswith("def push(self, item):\n    ")
+    assert lesson.answer == "def push(self, item):\n    self.items.append(item)\n"
     assert tokenizer.as_chat(lesson) == words.apply_chat_template(turns, tokenize=False)
+
+
+def test_a_source_is_learnt_without_its_comments_docstrings_and_tables() -> None:
+    table = f"CODES = {list(range(99))}\n"
+
+    assert corpus.module(SOURCE + table) == (
+        "class Stack:\n\n    def push(self, item):\n        self.items.append(item)\n"
+    )
+
+
+def test_a_source_of_nothing_but_words_stays_a_program() -> None:
+    ast.parse(corpus.module('def later():\n    """Says when."""'))
+
+
+def test_every_window_begins_with_an_unindented_line(shared: make.Material) -> None:
+    decode = shared.words.backend_tokenizer.decode
+    text = decode(shared.train.tolist(), skip_special_tokens=False).replace(tokenizer.END_OF_TEXT, "\n")
+
+    for batch in train.windows(TINY, shared.train, shared.words, torch.Generator().manual_seed(1)):
+        for window in batch:
+            line = decode(window.tolist(), skip_special_tokens=False).partition("\n")[0]
+            assert line[0] != " "
+            assert f"\n{line}" in text
