@@ -4,19 +4,17 @@ Each part has a go.mod of its own under dev/gomod, since their dependencies disa
 folder whose name carries a hash of everything it is made from; a folder appears only when it is complete.
 """
 
-import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev import compiler, failure, paths, progress, versions
+from dev import alone, compiler, failure, paths, progress, versions
 
 GOMOD = Path(__file__).resolve().parent / "gomod"
 SHOWN_LINES = 20
@@ -119,7 +117,7 @@ def build(part: Part) -> Path:
         os.utime(target)
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    with progress.step(f"compile {part.name}") as step, _alone(target.with_suffix(".lock")):
+    with alone.holding(target.with_suffix(".lock")), progress.step(f"compile {part.name}") as step:
         if target.is_dir():
             step.note("another clone just did")
             return target
@@ -188,14 +186,6 @@ def _follow(command: list[str], cwd: Path, env: dict[str, str], step: progress.S
             f"`go build {command[-1]}` failed:\n{said}",
             "it needs a Go module proxy (`go env GOPROXY`), 10 GB of disk, 3 GB of memory; then repeat",
         )
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Holds the lock file, so that two clones do not compile the same thing beside each other."""
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 if __name__ == "__main__":

@@ -1,13 +1,10 @@
 """`up` and `down`: the whole cluster, from nothing or from whatever a crash left, and back to nothing."""
 
-import contextlib
 import datetime
-import fcntl
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
-from dev import build, paths, preflight, progress
+from dev import alone, build, paths, preflight, progress
 from dev.cluster import (
     control_plane,
     kubectl,
@@ -32,7 +29,7 @@ def up(num_machines: int) -> None:
     """Starts what does not run, in order, and waits until it is ready. Can be interrupted and repeated."""
     preflight.ensure(preflight.CLUSTER)
     build.everything()
-    with _alone():
+    with alone.holding(_lock()):
         if _is_of_earlier_boot():
             _down()
         processes.raise_limits()
@@ -49,7 +46,7 @@ def up(num_machines: int) -> None:
 
 def down() -> None:
     """Ends the cluster and forgets its objects; what was built and pulled stays."""
-    with _alone():
+    with alone.holding(_lock()):
         if paths.run().exists():
             _down()
 
@@ -131,14 +128,6 @@ def _boot_mark() -> Path:
     return paths.run() / "boot-id"
 
 
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """One `up` or `down` at a time, also from different clones."""
-    paths.home().mkdir(parents=True, exist_ok=True)
-    with (paths.home() / "run.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with progress.step("wait for another `make up` or `make down` to end"):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _lock() -> Path:
+    """One `up` or `down` at a time."""
+    return paths.home() / "run.lock"
