@@ -45,8 +45,8 @@ def load(options: EngineOptions, config: ModelConfig) -> LoadedModel:
         torch.set_num_threads(options.num_threads)
     folder = Path(options.model)
     device = _device(options.device)
-    dtype_name = config.dtype if options.dtype == "auto" else options.dtype
-    dtype = _dtype(dtype_name)
+    dtype_name = _dtype_name(options.dtype, config.dtype, device)
+    dtype = DTYPES[dtype_name]
     longest = min(options.max_model_len or config.max_positions, config.max_positions)
     with Weights(folder, dtype, device) as weights:
         transformer = Transformer(config, weights, longest)
@@ -83,12 +83,14 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _dtype(name: str) -> torch.dtype:
+def _dtype_name(wanted: str, own: str, device: torch.device) -> str:
+    name = own if wanted == "auto" else wanted
     if name not in DTYPES:
         raise ModelError(
             ModelFault.UNSUPPORTED_FEATURE, f"dtype {name} is not supported; only {', '.join(DTYPES)} are"
         )
-    return DTYPES[name]
+    # Few CPUs compute well in less, and float16 overflows where bfloat16 was meant.
+    return "float32" if wanted == "auto" and device.type == "cpu" else name
 
 
 def _kv_bytes(

@@ -9,7 +9,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         model: folder in Hugging Face layout.
         revision: of the model, as its user calls it; part of the fingerprint.
-        dtype: auto (the checkpoint's), float32, bfloat16 or float16.
+        dtype: auto (the checkpoint's; float32 on a CPU), float32, bfloat16 or float16.
         device: auto (CUDA if there is one), cpu or cuda.
         page_tokens: tokens in a page; a power of two.
         kv_bytes: memory for pages; None: 1 GiB on a CPU, what a measured step leaves free on CUDA.

@@ -182,6 +182,17 @@ def test_a_folder_is_refused_when(
     assert remedy in caught.value.message
 
 
+@pytest.mark.parametrize(("wanted", "used"), [("auto", "float32"), ("bfloat16", "bfloat16")])
+def test_a_cpu_computes_in_float32_unless_told_otherwise(
+    wanted: str, used: str, good: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(good, folder, ignore=shutil.ignore_patterns("sharded"))
+    edit_config(dtype="bfloat16")(folder)
+    engine = assembly.load_engine(folder, device="cpu", dtype=wanted, kv_bytes=1 << 20)
+    assert engine.loaded.dtype == used
+
+
 def test_a_missing_shard_is_named(good: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(good / "sharded", folder)
