@@ -43,11 +43,12 @@ class House:
         self._running: asyncio.Task[None] | None = None
         self._clients: list[Kube | Nodes] = []
 
-    def start(self) -> None:
+    def start(self, *watch_namespaces: str) -> None:
         clock = SystemClock()
         kube, nodes = Kube(self.api.login), Nodes(clock, self.nodes.port)
         self._clients = [kube, nodes]
-        self.operator = Operator(Settings("kvring/node:1"), kube, nodes, clock, lambda: 7, lambda: 0.0)
+        settings = Settings("kvring/node:1", watch_namespaces=watch_namespaces)
+        self.operator = Operator(settings, kube, nodes, clock, lambda: 7, lambda: 0.0)
         self._running = asyncio.create_task(self.operator.run())
         self.operator.queue.add(KEY)
 

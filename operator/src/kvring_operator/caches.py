@@ -51,12 +51,20 @@ class Caches:
                 group.create_task(reflector.run())
 
     async def has_synced(self) -> None:
-        """Return when every kind was listed whole.
+        """Return when every kind was listed whole, but for namespaces where that is forbidden.
 
         Before that, nothing may be decided: it would look like mass loss.
         """
         for reflector in self._reflectors:
-            await reflector.has_synced.wait()
+            await (reflector.answered if reflector.namespace else reflector.has_synced).wait()
+
+    def know(self, namespace: str) -> bool:
+        """Whether everything that concerns a namespace was listed whole."""
+        return all(
+            reflector.has_synced.is_set()
+            for reflector in self._reflectors
+            if reflector.namespace in ("", namespace)
+        )
 
     @property
     def machines(self) -> Mapping[str, Machine]:

@@ -13,7 +13,7 @@ from kvring_contract.ring import Ring
 from kvring_contract.wire import NodeReport
 from kvring_operator import children, pod, views
 from kvring_operator.caches import Caches
-from kvring_operator.kube import Kube, NotFound
+from kvring_operator.kube import ApiError, Kube, NotFound
 from kvring_operator.nodes import NoAnswer, Nodes
 from kvring_operator.resources import PODS, SECRETS
 from kvring_operator.world import Pod, World
@@ -29,9 +29,14 @@ class Observer:
         self._caches = caches
 
     async def look(self, body: Mapping[str, Any]) -> tuple[World, bytes]:
-        """The world around a resource as it is now, and the pool's key (empty without one)."""
+        """The world around a resource as it is now, and the pool's key (empty without one).
+
+        Raises `ApiError` while the operator may not see the resource's namespace.
+        """
         metadata = Metadata.parse(body)
         key = metadata.key
+        if not self._caches.know(key.namespace):
+            raise ApiError(403, "NotListed", f"not allowed to list what is in namespace {key.namespace}")
         found = [pod for pod in self._caches.pods.of(key) if pod.slot >= 0]
         own = [pod for pod in found if pod.owner_uid == metadata.uid]
         kept = self._caches.children_of(key)

@@ -130,6 +130,13 @@ class Reflector(Generic[T]):
         """resourceVersion up to which the cache is known to be true; -1 before the first list."""
         self.has_synced = asyncio.Event()
         """Set once a whole list has been taken in."""
+        self.answered = asyncio.Event()
+        """Set with it, or once the API server forbade the list."""
+
+    @property
+    def namespace(self) -> str:
+        """Where it watches; empty means everywhere."""
+        return self._namespace
 
     def covers(self, resource: Resource, body: Object) -> bool:
         """Whether this reflector's watch will tell of the object."""
@@ -155,6 +162,8 @@ class Reflector(Generic[T]):
                 audit = False
                 delay = min(FIRST_RETRY_S * 2.0**failures, MOST_RETRY_S)
                 failures += 1
+                if error.code == 403:
+                    self.answered.set()
                 _log.warning("%s: %s; listing again in %.1f s", self._resource.plural, error, delay)
                 await self._clock.sleep(delay)
 
@@ -178,6 +187,7 @@ class Reflector(Generic[T]):
             if self._cache.version(key) <= self.position:  # a younger one was written by us since
                 self._cache.remove(key)
         self.has_synced.set()
+        self.answered.set()
         metrics.CACHED_OBJECTS.labels(self._resource.plural).set(len(self._cache))
 
     async def _watch(self) -> None:

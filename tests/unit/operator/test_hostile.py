@@ -233,3 +233,19 @@ async def test_a_node_cannot_drive_the_epoch_beyond_what_the_api_holds(house: Ho
 
     assert house.nodes.reports["127.77.1.1"].ring_epoch < 100
     assert house.status()["ring"]["epoch"] < 100
+
+
+async def test_a_namespace_that_is_gone_with_its_role_keeps_no_other_waiting(house: House) -> None:
+    await house.stop()
+    house.api.fail("GET", "/namespaces/gone/", 403, "no Role there", times=10_000)
+    house.create(1)
+    lost = builders.body(1)
+    lost["metadata"] |= {"namespace": "gone", "uid": "uid-gone"}
+    house.api.put(CLUSTERS, lost)
+
+    house.start("gone", "default")
+    assert house.operator
+    house.operator.queue.add(Key("gone", "chat"))
+
+    await house.settle("chat-0-1")
+    assert {body["metadata"]["namespace"] for body in house.api.all(PODS)} == {"default"}
