@@ -16,7 +16,7 @@ from pathlib import Path
 import uvloop
 
 from kvring_contract import names
-from kvring_node import fetch, front, logs, settings
+from kvring_node import fetch, front, logs, settings, sockets
 from kvring_node.model.tokenizer import Tokenizer
 
 ENGINE_COMMAND = (sys.executable, "-m", "kvring_node.engine.process")
@@ -41,11 +41,8 @@ def main(
     )
     try:
         code = uvloop.run(front.run(chosen, ports))
-    except OSError as error:
-        print(
-            f"cannot listen on {chosen.host} port {chosen.port}: {error}; choose another --port",
-            file=sys.stderr,
-        )
+    except sockets.CannotStart as error:
+        print(error, file=sys.stderr)
         code = 2
     sys.stderr.flush()
     os._exit(code)  # a download that was interrupted still has its thread, and it would keep the process

@@ -10,7 +10,6 @@ import json
 import logging
 import signal
 import socket
-import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 import uvicorn
 
-from kvring_node import fetch, messages, prompts, service
+from kvring_node import fetch, messages, prompts, service, sockets
 from kvring_node.channel import EngineChannel, EngineGone
 from kvring_node.engine.options import EngineOptions
 from kvring_node.metrics import Metrics, NodeState
@@ -69,11 +68,10 @@ class _Server(uvicorn.Server):
 
 
 async def run(settings: Settings, ports: Ports) -> int:
-    """Serve until a signal or a fault; returns the exit code. Raises `OSError` when the port is taken."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    """Serve until a signal or a fault; returns the exit code. Raises `sockets.CannotStart`."""
     with (
-        socket.create_server((settings.host, settings.port), family=family, backlog=2048) as listener,
-        tempfile.TemporaryDirectory(prefix="kvring-") as directory,
+        sockets.listen(settings.host, settings.port) as listener,
+        sockets.private_folder() as directory,
     ):
         return await Front(settings, ports, Path(directory)).run(listener)
 

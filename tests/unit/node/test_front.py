@@ -1,6 +1,7 @@
 """The node's life as Kubernetes sees it: signals, deaths, floods, clients that go away."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -246,24 +247,25 @@ def test_a_prompt_of_megabytes_does_not_stop_other_requests(tmp_path: Path) -> N
         assert num_answered > 5, "tokenising a megabyte held up everybody else"
 
 
-def test_a_taken_port_is_said_and_ends_with_code_2(node: Node, tmp_path: Path) -> None:
+def test_a_node_that_cannot_start_says_why_and_ends_with_code_2(node: Node, tmp_path: Path) -> None:
     port = node.url.rsplit(":", 1)[1]
-    command = [
-        sys.executable,
-        "-m",
-        "kvring_node",
-        "--model",
-        str(tmp_path),
-        "--host",
-        "127.0.0.1",
-        "--port",
-        port,
-    ]
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    for used, temporary, remedy in (
+        (port, tmp_path, "choose another --port"),
+        ("0", long, "set TMPDIR to a short path"),
+    ):
+        command = [sys.executable, "-m", "kvring_node", "--model", str(tmp_path)]
+        ended = subprocess.run(
+            [*command, "--host", "127.0.0.1", "--port", used],
+            check=False,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "TMPDIR": str(temporary)},
+        )
 
-    ended = subprocess.run(command, check=False, capture_output=True, text=True)
-
-    assert ended.returncode == 2
-    assert "choose another --port" in ended.stderr
+        assert (ended.returncode, remedy in ended.stderr) == (2, True), ended.stderr
+    assert [*long.iterdir()] == []
 
 
 def _kind(message: dict[str, str]) -> str:
