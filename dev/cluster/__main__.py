@@ -26,7 +26,8 @@ def _run(arguments: argparse.Namespace) -> int:
         case "up":
             lifecycle.up(arguments.machines)
         case "down":
-            lifecycle.down()
+            if not lifecycle.down():
+                print("The local cluster was down already.")
         case "status":
             text, works = status.text()
             print(text)

@@ -44,11 +44,13 @@ def up(num_machines: int) -> None:
             )
 
 
-def down() -> None:
-    """Ends the cluster and forgets its objects; what was built and pulled stays."""
+def down() -> bool:
+    """Ends the cluster and forgets its objects; what was built and pulled stays. Whether there was one."""
     with alone.holding(_lock()):
-        if paths.run().exists():
-            _down()
+        if not paths.run().exists():
+            return False
+        _down()
+        return True
 
 
 def _prepare() -> None:

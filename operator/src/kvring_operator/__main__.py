@@ -79,7 +79,7 @@ async def run(chosen: settings.Settings, found: login.Login, clock: Clock) -> in
                 settings=handlers.settings(),
                 identity=cast("Any", chosen.identity),  # else kopf asks for a user name: pods have none
                 clusterwide=not chosen.watch_namespaces,
-                namespaces=chosen.watch_namespaces,
+                namespaces=await allowed(kube, chosen.watch_namespaces),
                 stop_flag=stop,
             )
             for task in beside:
@@ -97,6 +97,19 @@ async def run(chosen: settings.Settings, found: login.Login, clock: Clock) -> in
         await nodes.close()
         await kube.close()
     return code
+
+
+async def allowed(kube: Kube, namespaces: tuple[str, ...]) -> tuple[str, ...]:
+    """Those whose InferenceClusters we may list, or all if it is none: kopf ends at one that it may not."""
+    forbidden = set()
+    for namespace in namespaces:
+        try:
+            await kube.list_page(CLUSTERS, namespace, "", 1, "")
+        except ApiError as error:
+            if error.code == 403:
+                forbidden.add(namespace)
+                _log.error("namespace %s is passed over until this process starts anew: %s", namespace, error)
+    return tuple(namespace for namespace in namespaces if namespace not in forbidden) or namespaces
 
 
 async def _crd(kube: Kube, clock: Clock) -> None:

@@ -11,7 +11,9 @@ from tests.support.poll_async import until
 
 from kvring_contract import names, wire
 from kvring_contract.api import Key
+from kvring_operator.__main__ import allowed
 from kvring_operator.clock import SystemClock
+from kvring_operator.kube import Kube
 from kvring_operator.nodes import NoAnswer, Nodes
 from kvring_operator.resources import BUDGETS, CLUSTERS, CONFIG_MAPS, PODS, SECRETS, SERVICES, Resource
 
@@ -249,3 +251,17 @@ async def test_a_namespace_that_is_gone_with_its_role_keeps_no_other_waiting(hou
 
     await house.settle("chat-0-1")
     assert {body["metadata"]["namespace"] for body in house.api.all(PODS)} == {"default"}
+
+
+@pytest.mark.parametrize(
+    ("watched", "left"),
+    [((), ()), (("gone", "default"), ("default",)), (("gone",), ("gone",)), (("default",), ("default",))],
+)
+async def test_kopf_is_not_told_of_a_namespace_that_it_may_not_watch(
+    house: House, watched: tuple[str, ...], left: tuple[str, ...]
+) -> None:
+    house.api.fail("GET", "/namespaces/gone/", 403, "no Role there", times=10)
+    client = Kube(house.api.login)
+
+    assert await allowed(client, watched) == left
+    await client.close()
