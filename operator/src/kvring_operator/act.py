@@ -20,6 +20,12 @@ from kvring_operator.nodes import NoAnswer, Nodes
 from kvring_operator.resources import CHILDREN, CLUSTERS, CONFIG_MAPS, PODS, SECRETS, Resource
 from kvring_operator.world import Pod, Refusal, World
 
+LAST_GRACE_S = 10
+"""For a pod that has left the ring and runs nothing.
+
+Not its own grace, which holds drain.timeout: a container that is killed in its first milliseconds does not
+hear SIGTERM, and would stay for all of it.
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -227,7 +233,7 @@ class Hands:
 
     async def _delete_pod(self, world: World, action: actions.DeletePod) -> None:
         preconditions = {"uid": action.pod.uid, "resourceVersion": action.pod.resource_version}
-        grace = 0 if action.force else None
+        grace = 0 if action.force else LAST_GRACE_S
         answer = await self._kube.delete(
             PODS, world.metadata.key.namespace, action.pod.name, preconditions, grace
         )
