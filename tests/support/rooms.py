@@ -28,7 +28,8 @@ def opened(api: kube.Api, name: str) -> Iterator[str]:
             mount(api, name, CLAIM, paths.models())
             yield name
     finally:
-        api.delete("PersistentVolume", f"{name}-{CLAIM}", None)
+        for volume in volumes(api, name):
+            api.delete("PersistentVolume", volume, None)
 
 
 def mount(api: kube.Api, namespace: str, claim: str, folder: Path) -> None:
@@ -40,6 +41,17 @@ def mount(api: kube.Api, namespace: str, claim: str, folder: Path) -> None:
 def forget(api: kube.Api, name: str) -> None:
     """Return when nothing is left of an earlier namespace of this name."""
     api.delete("Namespace", name, None)
-    api.delete("PersistentVolume", f"{name}-{CLAIM}", None)
     api.wait_gone("Namespace", name, None, within_s=GONE_S)
-    api.wait_gone("PersistentVolume", f"{name}-{CLAIM}", None, within_s=GONE_S)
+    for volume in volumes(api, name):
+        api.delete("PersistentVolume", volume, None)
+        api.wait_gone("PersistentVolume", volume, None, within_s=GONE_S)
+
+
+def volumes(api: kube.Api, namespace: str) -> list[str]:
+    """Names of the volumes that are kept for claims of a namespace."""
+    found = api.list("PersistentVolume", None)
+    return [
+        volume["metadata"]["name"]
+        for volume in found
+        if volume["spec"].get("claimRef", {}).get("namespace") == namespace
+    ]
