@@ -43,6 +43,11 @@ class Ring:
         """First 16 hex digits of SHA-256 over the canonical document; independent of the members' order."""
         return hashlib.sha256(dumps(self, with_checksum=False).encode()).hexdigest()[:16]
 
+    @functools.cached_property
+    def active_pods(self) -> frozenset[str]:
+        """Names of the pods that serve for their slots."""
+        return frozenset(member.pod for member in self.members if member.state is MemberState.ACTIVE)
+
 
 class InvalidRing(ValueError):
     """The document is not a ring, or its checksum does not fit its content."""

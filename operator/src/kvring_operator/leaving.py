@@ -29,7 +29,8 @@ def begin(world: World, dismissals: Iterable[Dismissal], now: float) -> list[Act
 
 def proceed(desired: Desired, world: World, ring: Ring, now: float) -> list[Action]:
     """The next step of every pod that is leaving, ended, or on a machine that is gone."""
-    steps = (_next(desired, world, ring, pod, now) for pod in world.pods)
+    told = members.converged(world, ring)
+    steps = (_next(desired, world, pod, now, told=told) for pod in world.pods)
     return [step for step in steps if step is not None]
 
 
@@ -49,7 +50,8 @@ def waits_for(desired: Desired, world: World, now: float) -> float | None:
     return max(0.0, min(ends)) if ends else None
 
 
-def _next(desired: Desired, world: World, ring: Ring, pod: Pod, now: float) -> Action | None:
+def _next(desired: Desired, world: World, pod: Pod, now: float, *, told: bool) -> Action | None:
+    """`told`: every member knows the ring as it should be."""
     if _lost(world, pod):
         return DeletePod(pod, force=True, reason=f"its machine {pod.machine} is gone and will not end it")
     if pod.deleting:
@@ -62,17 +64,17 @@ def _next(desired: Desired, world: World, ring: Ring, pod: Pod, now: float) -> A
         return DeletePod(pod, force=False, reason="it has left the ring and runs nothing")
     if pod.ring != RingLabel.DRAINING:
         return None
-    return _drain(desired, world, ring, pod, now)
+    return _drain(desired, world, pod, now, told=told)
 
 
-def _drain(desired: Desired, world: World, ring: Ring, pod: Pod, now: float) -> Action | None:
+def _drain(desired: Desired, world: World, pod: Pod, now: float, *, told: bool) -> Action | None:
     report = world.report_of(pod)
     if not pod.container.running or world.machine_away(pod):
         return FinishDrain(pod, "no container of it runs that could be waited for")
     if report is not None and not report.draining:
         return AskDrain(pod, "it leaves")
     idle = report is not None and report.num_running == report.num_waiting == 0
-    if idle and members.converged(world, ring):
+    if idle and told:
         return FinishDrain(pod, "it runs nothing, and every member knows the ring without it")
     if report is None and not world.key_present and world.metadata.deletion_at is not None:
         return FinishDrain(

@@ -36,7 +36,7 @@ def acknowledged(world: World, pod: Pod, ring: Ring) -> bool:
 
 def active(ring: Ring, pod: Pod) -> bool:
     """Whether the pod is the one that serves for its slot."""
-    return any(member.pod == pod.name and member.state is MemberState.ACTIVE for member in ring.members)
+    return pod.name in ring.active_pods
 
 
 def pods_to_tell(world: World, ring: Ring) -> tuple[Pod, ...]:
