@@ -193,9 +193,9 @@ class Front:
         return msgspec.json.encode(options).decode()
 
     def _state(self) -> NodeState:
-        served = self._desk.served
-        loaded = served.loaded if served else None
-        return NodeState(self._channel.stats, loaded, self._desk.phase, self._place.held.epoch)
+        desk = self._desk
+        loaded = desk.served.loaded if desk.served else None
+        return NodeState(self._channel.stats, loaded, desk.phase, desk.is_hung, self._place.held.epoch)
 
     @contextlib.asynccontextmanager
     async def _http(self, listener: socket.socket) -> AsyncIterator[None]:

@@ -91,6 +91,7 @@ class NodeState:
     stats: messages.Stats
     loaded: messages.Loaded | None
     phase: str
+    is_hung: bool
     ring_epoch: int
 
 
@@ -202,6 +203,7 @@ class _EngineCollector(Collector):
         stats, loaded = state.stats, state.loaded
         num_pages = loaded.num_pages if loaded else 0
         used = stats.num_pages_used / num_pages if num_pages else 0.0
+        is_ready = state.phase == "serving" and not state.is_hung
         yield from self._gauges(
             ("vllm:num_requests_running", "Requests in the running batch.", stats.num_running),
             ("vllm:num_requests_waiting", "Requests that wait to run.", stats.num_waiting),
@@ -211,7 +213,7 @@ class _EngineCollector(Collector):
             ("kvring_pages_used", "KV pages in use.", stats.num_pages_used),
             ("kvring_pages_cached", "KV pages kept for later prompts.", stats.num_pages_cached),
             ("kvring_page_bytes", "Bytes of one KV page.", loaded.page_bytes if loaded else 0),
-            ("kvring_ready", "1 while new requests are welcome.", state.phase == "serving"),
+            ("kvring_ready", "1 while new requests are welcome.", is_ready),
             ("kvring_draining", "1 once the node has been told to leave.", state.phase == "draining"),
             ("kvring_ring_epoch", "Epoch of the ring held; -1 before the first.", state.ring_epoch),
         )

@@ -142,6 +142,8 @@ def test_an_engine_that_hangs_fails_the_probes_until_it_answers_again(tmp_path: 
             answer = node.http.get(path)
             assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_hung")
         assert node.http.post("/v1/completions", json=LONG).status_code == 503
+        samples = node.http.get("/metrics").text.splitlines()
+        assert [one[-4:] for one in samples if one.startswith("kvring_ready")] == [" 0.0"]
         engine.resume()
         node.wait_ready()
         assert node.http.post("/v1/completions", json=LONG).status_code == 200
