@@ -66,22 +66,22 @@ class Hands:
         self._fencing()  # also a plan without actions is followed by writes: status and Events
         told = [action for action in plan if isinstance(action, actions.PushRing | actions.AskDrain)]
         for action in plan:
-            if action in told or (full and isinstance(action, actions.CreatePod)):
+            if isinstance(action, actions.PushRing | actions.AskDrain):
+                continue  # at the end, all at once
+            if full and isinstance(action, actions.CreatePod):
                 continue
             try:
                 await self._do(world, action)
                 notes += _note(action)
-            except Conflict as error:
-                conflict = error
-                _log.info("%s: %s: %s", world.metadata.key, _name(action), error)
             except ApiError as error:
-                metrics.ACTIONS.labels(_name(action), "failed").inc()
-                if error.transient or error.code == 401:
-                    raise
-                refusals.append(_refusal(action, error))
-                full |= isinstance(action, actions.CreatePod) and error.reason != Reason.NAME_TAKEN
                 if isinstance(action, actions.PublishRing):
                     told = []
+                if isinstance(error, Conflict):
+                    conflict = error
+                    _log.info("%s: %s: %s", world.metadata.key, _name(action), error)
+                    continue
+                refusals.append(_refused(action, error))
+                full |= isinstance(action, actions.CreatePod) and error.reason != Reason.NAME_TAKEN
         answered = await asyncio.gather(*(self._tell(world, action, internal_key) for action in told))
         return Outcome(tuple(refusals), tuple(notes), any(answered), conflict)
 
@@ -264,6 +264,14 @@ def _name(action: actions.Action) -> str:
 
 def _taken(resource: Resource, name: str) -> ApiError:
     return ApiError(403, Reason.NAME_TAKEN, f"{resource.kind} {name} belongs to somebody else")
+
+
+def _refused(action: actions.Action, error: ApiError) -> Refusal:
+    """What to tell of a refusal; raises what is none, but trouble of the API server."""
+    metrics.ACTIONS.labels(_name(action), "failed").inc()
+    if error.transient or error.code == 401:
+        raise error
+    return _refusal(action, error)
 
 
 def _refusal(action: actions.Action, error: ApiError) -> Refusal:

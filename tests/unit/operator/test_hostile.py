@@ -107,6 +107,35 @@ async def test_what_a_stranger_made_under_our_name_stays_the_strangers(
     assert f"{resource.kind} {name}" in house.message("Degraded")
 
 
+async def test_no_node_hears_of_a_ring_that_may_not_be_written_and_the_rest_is_reported(house: House) -> None:
+    stranger = {"kind": "ConfigMap", "metadata": {"name": "chat-ring", "namespace": "default"}}
+    house.api.put(CONFIG_MAPS, stranger)
+    house.create(1)
+    house.wake()
+    await house.has_pods("chat-0-1")
+
+    house.run_pod("chat-0-1")
+
+    await until(lambda: house.status().get("members", [{}])[0].get("machine") == "m1")
+    assert house.reason("Degraded") == "NameTaken"
+    assert house.nodes.num_pushes == 0
+
+
+async def test_no_node_hears_of_a_ring_whose_writing_met_a_conflict(house: House) -> None:
+    house.create(1)
+    house.wake()
+    await house.has_pods("chat-0-1")
+    house.api.fail("PATCH", "/configmaps/chat-ring", 409, times=3)
+    written = "/api/v1/namespaces/default/configmaps/chat-ring"
+    asked = len(house.api.requests)
+
+    house.run_pod("chat-0-1")
+    await until(lambda: house.api.requests[asked:].count(("PATCH", written)) == 3)
+    assert house.nodes.num_pushes == 0
+
+    await until(lambda: house.gate("chat-0-1") == "True")
+
+
 async def test_two_resources_whose_service_names_meet_do_not_share_it(house: House) -> None:
     """`chat` has a Service `chat-members`, and so has a resource of that name."""
     house.create(0)
