@@ -1,11 +1,10 @@
 """The cgroups in which a machine's pods live: made before its kubelet, removed after it. Versions 1 and 2."""
 
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from dev.cluster import wait
+from dev.cluster import processes
 from dev.failure import Failure
 
 ROOT = Path("/sys/fs/cgroup")
@@ -56,17 +55,9 @@ def remove(name: str, root: Path = ROOT) -> None:
 
 def _kill_all(tops: list[Path]) -> None:
     """Whatever is in these cgroups is ours: kubelets put it there. Repeats, since it may be forking."""
-
-    def none_left() -> bool:
-        left = {pid for top in tops for pid in _pids(top)}
-        for pid in left:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue  # it ended by itself
-        return not left
-
-    wait.until(none_left, f"processes in {tops} gone", EMPTY_S)
+    processes.kill_until_none(
+        lambda: [pid for top in tops for pid in _pids(top)], f"processes in {tops}", EMPTY_S
+    )
 
 
 def _pids(top: Path) -> Iterator[int]:

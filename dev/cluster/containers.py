@@ -3,14 +3,12 @@
 import hashlib
 import io
 import json
-import os
-import signal
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from dev import build, commands
-from dev.cluster import machine_parts, wait
+from dev.cluster import machine_parts, processes
 from dev.cluster.layout import Machine
 
 NAMESPACE = "k8s.io"
@@ -64,17 +62,7 @@ def forget(machine: Machine) -> bool:
 
 def end_shims(machine: Machine) -> None:
     """Kills the shims that were started for this machine's containerd; they outlive it on purpose."""
-
-    def none_left() -> bool:
-        left = list(_shims(machine))
-        for pid in left:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue  # it ended by itself
-        return not left
-
-    wait.until(none_left, f"container shims of {machine.name} gone", GONE_S)
+    processes.kill_until_none(lambda: _shims(machine), f"container shims of {machine.name}", GONE_S)
 
 
 def _shims(machine: Machine) -> Iterator[int]:

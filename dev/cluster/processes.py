@@ -12,7 +12,7 @@ import select
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -166,6 +166,21 @@ def end(handle: int, term_s: float) -> None:
             return
     signal.pidfd_send_signal(handle, signal.SIGKILL)
     watch.poll(DEADLINE_S * 1000)
+
+
+def kill_until_none(find: Callable[[], Iterable[int]], what: str, within_s: float) -> None:
+    """Kills whatever `find` gives, all of it ours, until it finds none: they may be forking."""
+
+    def none_left() -> bool:
+        left = list(find())
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue  # it ended by itself
+        return not left
+
+    wait.until(none_left, f"{what} gone", within_s)
 
 
 @contextmanager
