@@ -85,9 +85,9 @@ class EngineChannel:
     def __init__(self, directory: Path, clock: Callable[[], float]) -> None:
         """Bind both sockets in `directory`, which must be private to this process and its child."""
         self._clock = clock
-        self._context = zmq.asyncio.Context()
-        self._from_engine = self._context.socket(zmq.PULL)
-        self._to_engine: zmq.Socket[bytes] = zmq.Socket.shadow(self._context.socket(zmq.PUSH))
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._from_engine = zmq.asyncio.Socket(self._context, zmq.PULL)
+        self._to_engine = self._context.socket(zmq.PUSH)
         for socket, name in ((self._from_engine, "from-engine"), (self._to_engine, "to-engine")):
             socket.set(zmq.RCVHWM, 0)
             socket.set(zmq.SNDHWM, 0)  # a queue of requests is bounded by `max_waiting`, never by losing some
