@@ -116,7 +116,7 @@ class Settings:
         120.0, "after SIGTERM, seconds after which running requests are cut off", _seconds
     )
     max_silence_s: float = _option(
-        300.0,  # a step of 2048 prompt tokens of a 7 B model takes minutes on a CPU, and must not be killed for it
+        300.0,  # a step of 2048 prompt tokens of a 7 B model takes minutes on a CPU: no reason to kill it
         "seconds without a word from the engine after which it counts as hung and /health fails; "
         "raise it where one step takes longer",
         _seconds,
