@@ -128,7 +128,11 @@ def test_a_deleted_pod_is_followed_by_the_next_incarnation_of_its_slot(shared_po
     shared_pool.api.delete("Pod", name, shared_pool.namespace)
     following = f"chat-{slot}-{int(incarnation) + 1}"
     shared_pool.until(shared_pool.staying, lambda pods: list(pods) == [following], f"{following} is made")
-    status = shared_pool.wait_ready()["status"]
+    # The pod is there before the status speaks of it: a status of the old one may say Ready for a moment yet.
+    status = shared_pool.wait(
+        lambda found: pools.settled(found, 1) and found["status"]["members"][0]["pod"] == following,
+        f"{following} serves",
+    )["status"]
     assert [member["name"] for member in status["members"]] == [f"chat-{slot}"]
     assert status["ring"]["epoch"] > before["epoch"]
     shared_pool.ask_until_answered()
