@@ -36,3 +36,14 @@ def until(
         if time.monotonic() > deadline:
             raise NeverHappened(f"{what}: not so after {within_s:.0f} s; last seen: {seen!r:.2000}")
         time.sleep(every_s)
+
+
+def throughout(
+    ask: Callable[[], T], accept: Callable[[T], object], *, what: str, for_s: float, every_s: float = 0.2
+) -> None:
+    """Raise an `AssertionError` with the first answer of `ask` that `accept` does not find true."""
+    ends_at = time.monotonic() + for_s
+    while time.monotonic() < ends_at:
+        answer = ask()
+        assert accept(answer), f"{what}: no longer so; seen: {answer!r:.2000}"
+        time.sleep(every_s)
