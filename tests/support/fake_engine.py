@@ -1,7 +1,7 @@
 """A stand-in for the engine process that speaks `messages`: it answers a prompt with the prompt, repeated.
 
-`python -m tests.support.fake_engine [--step-s S] [--journal FILE] [--fail REASON] [--babble] OPTIONS IN OUT`
-The last three are what the front gives to the real one. The journal has one line for each message that came.
+`python -m tests.support.fake_engine [--step-s S] [--journal FILE] [--fail WHY] [--babble] OPTIONS IN OUT PID`
+The last four are what the front gives to the real one. The journal has one line for each message that came.
 """
 
 import argparse
@@ -47,10 +47,10 @@ def main() -> int:
     parser.add_argument("options")
     parser.add_argument("inbox")
     parser.add_argument("outbox")
+    parser.add_argument("front", type=int)
     args = parser.parse_args()
     options = msgspec.json.decode(args.options, type=EngineOptions)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = os.getppid()
     with zmq.Context() as context, context.socket(zmq.PULL) as source, context.socket(zmq.PUSH) as sink:
         sink.linger = 1000  # the front may be gone
         source.connect(args.inbox)
@@ -60,7 +60,7 @@ def main() -> int:
             sink.send(encode([messages.LoadFailed(args.fail, "the fake was told to fail; tell it not to")]))
             return 1
         sink.send(encode([_loaded(options)]))
-        serve(source, sink, args, parent)
+        serve(source, sink, args, args.front)
     return 0
 
 

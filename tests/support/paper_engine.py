@@ -86,7 +86,7 @@ def make(
 def submit(request_id: str, prompt: list[int], max_tokens: int = 4, **params: object) -> Submit:
     """A greedy request that does not stop at the end of text unless asked to."""
     values = {"temperature": 0.0, "ignore_eos": True, "max_tokens": max_tokens, **params}
-    return Submit(request_id=request_id, prompt_token_ids=prompt, params=SamplingParams(**values))  # type: ignore[arg-type]
+    return Submit(request_id=request_id, prompt_token_ids=prompt, params=SamplingParams(**values))  # type: ignore[arg-type]  # named by tests
 
 
 def expected(prompt: list[int], num_tokens: int) -> list[int]:

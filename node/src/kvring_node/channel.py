@@ -112,11 +112,6 @@ class EngineChannel:
             num_steps=0,
         )
 
-    @property
-    def num_in_flight(self) -> int:
-        """Requests submitted and neither finished nor aborted."""
-        return len(self._mailboxes)
-
     def submit(self, request: messages.Submit) -> Mailbox:
         """Send a request; its answers come to the mailbox. Raises `EngineGone`."""
         if self._gone:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
@@ -120,7 +121,7 @@ class Front:
         settings, ports = self._settings, self._ports
         folder = await _blocking(fetch.local_folder, settings.model, settings.revision, ports.download)
         process = await EngineProcess.start(
-            [*ports.engine_command, self._options(folder), *self._channel.addresses]
+            [*ports.engine_command, self._options(folder), *self._channel.addresses, str(os.getpid())]
         )
         try:
             async with _running(process.ended()) as ended, _running(self._channel.listen()) as listening:

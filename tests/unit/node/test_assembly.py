@@ -72,7 +72,7 @@ def test_what_an_answer_leaves_in_the_cache_is_counted(engine: Engine) -> None:
 def test_a_stream_that_nobody_reads_on_frees_its_pages(engine: Engine) -> None:
     stream = engine.stream(["hello", "there"], GREEDY)
     next(stream)
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()  # type: ignore[attr-defined]  # a generator
     assert engine.stats().num_pages_used == 0
     assert not engine.has_work
 

@@ -1,11 +1,11 @@
-"""The engine process: `python -m kvring_node.engine.process OPTIONS INBOX OUTBOX`.
+"""The engine process: `python -m kvring_node.engine.process OPTIONS INBOX OUTBOX FRONT`.
 
 OPTIONS is the JSON of an EngineOptions; INBOX and OUTBOX are ZeroMQ endpoints that the front has bound
 (PUSH and PULL; this side connects PULL and PUSH). Each ZeroMQ message is one frame: a msgpack array of the
 tagged structs of `messages`, `ToEngine` one way and `FromEngine` the other. The first message out is
 `Loaded`, or `LoadFailed` before the process ends with status 1. A step's tokens and one `Stats` share a
-frame; an idle engine sends `Stats` once a second. The process ends when its parent does, and on SIGTERM at
-once.
+frame; an idle engine sends `Stats` once a second. FRONT is the front's process id: the process ends when that
+is no longer its parent, and on SIGTERM at once.
 """
 
 import os
@@ -24,11 +24,10 @@ from kvring_node.model.errors import ModelError
 IDLE_MS = 1000
 
 
-def main(options: EngineOptions, inbox: str, outbox: str) -> int:
-    """Loads the model and serves until the parent is gone; returns the exit status."""
+def main(options: EngineOptions, inbox: str, outbox: str, front: int) -> int:
+    """Loads the model and serves until the process `front` is gone; returns the exit status."""
     from kvring_node import assembly  # here, so that importing this module does not import torch
 
-    parent = os.getppid()
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C goes to the whole group; the front drains, then ends us
@@ -45,7 +44,7 @@ def main(options: EngineOptions, inbox: str, outbox: str) -> int:
             mailbox.send([LoadFailed(reason=error.reason, message=error.message)])
             return 1
         mailbox.send([engine.loaded])
-        serve(engine, mailbox, lambda: os.getppid() == parent)
+        serve(engine, mailbox, lambda: os.getppid() == front)
     return 0
 
 
@@ -89,4 +88,5 @@ def serve(engine: Engine, mailbox: Mailbox, wanted: Callable[[], bool]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(msgspec.json.decode(sys.argv[1], type=EngineOptions), sys.argv[2], sys.argv[3]))
+    given, inbox, outbox, front = sys.argv[1:]
+    sys.exit(main(msgspec.json.decode(given, type=EngineOptions), inbox, outbox, int(front)))

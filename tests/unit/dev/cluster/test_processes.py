@@ -103,7 +103,7 @@ def test_stop_spares(whose: str, change: dict[str, object], component: Component
     processes.ensure(component)
     ours = processes.read(component.record)
     assert ours is not None
-    other = replace(ours, **change)  # type: ignore[arg-type]
+    other = replace(ours, **change)  # type: ignore[arg-type]  # rows hold mixed types
     component.record.write_text(f"{other.pid} {other.started} {other.digest} {other.executable}\n")
 
     processes.stop(component.record)

@@ -34,6 +34,7 @@ LONG = SamplingParams(max_tokens=400, temperature=0, ignore_eos=True)
 
 
 def engine_command(options: EngineOptions, inbox: str, outbox: str) -> list[str]:
+    """Without its last word, the id of the process that starts it."""
     encoded = msgspec.json.encode(options).decode()
     return [sys.executable, "-m", "kvring_node.engine.process", encoded, inbox, outbox]
 
@@ -41,14 +42,22 @@ def engine_command(options: EngineOptions, inbox: str, outbox: str) -> list[str]
 class Front:
     """The front's side of the sockets, and the child."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], folder: Path, options: EngineOptions):
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        folder: Path,
+        options: EngineOptions,
+        pid: int | None = None,
+    ):
         self._to = context.socket(zmq.PUSH)
         self._from = context.socket(zmq.PULL)
         inbox, outbox = f"ipc://{folder}/to", f"ipc://{folder}/from"
         self._to.bind(inbox)
         self._from.bind(outbox)
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        self.child = subprocess.Popen(engine_command(options, inbox, outbox), env=environment)
+        self.child = subprocess.Popen(
+            [*engine_command(options, inbox, outbox), str(pid or os.getpid())], env=environment
+        )
         self._decoder = msgspec.msgpack.Decoder(list[FromEngine])
 
     def say(self, *messages: ToEngine) -> None:
@@ -147,8 +156,8 @@ def test_a_model_that_cannot_be_loaded_is_reported_before_the_end(
 
 
 ORPHANING = """
-import subprocess, sys
-child = subprocess.Popen(sys.argv[1:])
+import os, subprocess, sys
+child = subprocess.Popen([*sys.argv[1:], str(os.getpid())])
 print(child.pid, flush=True)
 sys.stdin.read()
 """
@@ -172,3 +181,15 @@ def test_the_engine_does_not_outlive_its_front(model: Path, tmp_path: Path) -> N
         front.kill()
         front.communicate()
         child.wait(timeout=10)
+
+
+def test_a_front_that_died_while_the_engine_started_leaves_no_engine(model: Path, tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    with zmq.Context() as context:
+        front = Front(context, tmp_path, EngineOptions(model=str(model), kv_bytes=1 << 20), pid=gone.pid)
+        try:
+            assert front.child.wait(timeout=DEADLINE_MS / 1000) == 0
+        finally:
+            front.child.kill()
+            front.close()

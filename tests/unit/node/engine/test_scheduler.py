@@ -58,7 +58,7 @@ def test_a_step_computes(
 )
 def test_refused(sentence: str, prompt: list[int], params: dict[str, float], complaint: str) -> None:
     paper = paper_engine.make()
-    refused = paper.engine.add(paper_engine.submit("r", prompt, **params))  # type: ignore[arg-type]
+    refused = paper.engine.add(paper_engine.submit("r", prompt, **params))  # type: ignore[arg-type]  # wrong on purpose
     assert refused is not None, sentence
     assert complaint in refused.message
     assert not paper.engine.has_work
