@@ -53,20 +53,6 @@ def test_a_forged_ring_is_followed_by_a_true_one_of_a_younger_epoch(shared_pool:
     assert not seen.failures
 
 
-def test_a_readiness_gate_turned_off_by_hand_is_on_again(shared_pool: pools.Pool) -> None:
-    (name,) = shared_pool.staying()
-    found = shared_pool.api.get("Pod", name, shared_pool.namespace)
-    conditions = [
-        condition | ({"status": "False"} if condition["type"] == names.READINESS_GATE else {})
-        for condition in found["status"]["conditions"]
-    ]
-    change = {"status": {"conditions": conditions}}
-    shared_pool.api.patch("Pod", name, change, shared_pool.namespace, subresource="status")
-    shared_pool.wait_ready(within_s=HEALED_S)
-    assert list(shared_pool.staying()) == [name]
-    shared_pool.ask_until_answered()
-
-
 def test_an_emptied_secret_gets_a_key_again_and_requests_notice_nothing(shared_pool: pools.Pool) -> None:
     """Last of the file: the kubelet brings the new key into the member only after a minute or so."""
     (name,) = shared_pool.staying()

@@ -4,6 +4,8 @@ import pytest
 from dev import paths
 from tests.support import internal_calls, kube, login, pod_processes, poll, pools, traffic
 
+from kvring_contract import names
+
 pytestmark = pytest.mark.cluster
 
 ENGINE = "kvring_node.engine.process"
@@ -79,3 +81,18 @@ def test_streams_end_well_while_their_pod_is_replaced(pool: pools.Pool) -> None:
             )
             seen.flows(3)
     assert not seen.failures
+
+
+def test_a_readiness_gate_turned_off_by_hand_is_on_again(shared_pool: pools.Pool) -> None:
+    """Last with this pool: the kubelet may withdraw Ready for a moment, even after the gate is on again."""
+    (name,) = shared_pool.staying()
+    found = shared_pool.api.get("Pod", name, shared_pool.namespace)
+    conditions = [
+        condition | ({"status": "False"} if condition["type"] == names.READINESS_GATE else {})
+        for condition in found["status"]["conditions"]
+    ]
+    change = {"status": {"conditions": conditions}}
+    shared_pool.api.patch("Pod", name, change, shared_pool.namespace, subresource="status")
+    shared_pool.wait_ready(within_s=TOLD_S)
+    assert list(shared_pool.staying()) == [name]
+    shared_pool.ask_until_answered()
