@@ -35,7 +35,9 @@ class Echo:
         self.num_left -= 1
         reason = messages.FinishReason.LENGTH if self.num_left == 0 else None
         cached = len(self.submit.prompt_token_ids) // 16 * 16
-        return messages.Tokens(self.submit.request_id, [next(self.tokens)], cached, reason)
+        return messages.Tokens(
+            self.submit.request_id, [next(self.tokens)], cached, reason, is_last=bool(reason)
+        )
 
 
 def main() -> int:

@@ -1,16 +1,19 @@
 """The whole brain around a paper runner: no torch, no model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.support.paper_runner import VOCAB_SIZE, PaperRunner, next_token
 
+from kvring_node.engine import admission
 from kvring_node.engine.engine import Engine, Parts
 from kvring_node.engine.scheduler import Limits, Scheduler
 from kvring_node.engine.strategies.registry import STRATEGIES
-from kvring_node.messages import FinishReason, Loaded, SamplingParams, Submit, Tokens
+from kvring_node.messages import FinishReason, Grammar, Loaded, SamplingParams, Submit, Tokens
 from kvring_node.pages.pool import PagePool
 from kvring_node.pages.prefix import PrefixIndex
 from kvring_node.pages.table import PageTables
+from kvring_node.sequence import GrammarState
 
 EOS = 7
 
@@ -38,6 +41,13 @@ class LetterStream:
         return ""
 
 
+class NoGrammars:
+    """The paper model's tokens spell nothing."""
+
+    def start(self, grammar: Grammar) -> GrammarState:
+        raise ValueError(f"no {grammar.kind} on paper")
+
+
 @dataclass(frozen=True)
 class PaperEngine:
     """An engine and the parts of it that a test looks at."""
@@ -53,12 +63,14 @@ def make(
     page_tokens: int = 4,
     max_batch_tokens: int = 16,
     max_num_sequences: int = 4,
+    strategy: str = "FCFS",
+    clock: Callable[[], float] = lambda: 0.0,
 ) -> PaperEngine:
     """Small enough that every limit is met soon."""
     pool = PagePool(num_pages)
     prefix = PrefixIndex(pool, b"root", page_tokens)
     tables = PageTables(pool, prefix, page_tokens)
-    scheduler = Scheduler(tables, STRATEGIES["FCFS"](), Limits(max_batch_tokens, max_num_sequences))
+    scheduler = Scheduler(tables, STRATEGIES[strategy](clock), Limits(max_batch_tokens, max_num_sequences))
     runner = PaperRunner(page_tokens)
     loaded = Loaded(
         fingerprint="paper",
@@ -71,14 +83,19 @@ def make(
     )
     parts = Parts(
         loaded=loaded,
-        vocab_size=VOCAB_SIZE,
-        eos_token_ids=frozenset({EOS}),
+        model=admission.Model(
+            max_model_len=loaded.max_model_len,
+            vocab_size=VOCAB_SIZE,
+            eos_token_ids=frozenset({EOS}),
+            grammars=NoGrammars(),
+            new_seed=lambda: 0,
+        ),
         pool=pool,
         prefix=prefix,
         scheduler=scheduler,
         runner=runner,
         codec=LetterCodec(),
-        new_seed=lambda: 0,
+        clock=clock,
     )
     return PaperEngine(Engine(parts), runner, pool, scheduler)
 

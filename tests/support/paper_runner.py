@@ -7,7 +7,7 @@ given away too early, shared wrongly or never written changes the answer.
 import zlib
 from collections.abc import Sequence
 
-from kvring_node.batch import Batch
+from kvring_node.batch import Batch, Draw, Drawn
 
 VOCAB_SIZE = 1000
 
@@ -17,6 +17,11 @@ def next_token(token_ids: Sequence[int]) -> int:
     return zlib.crc32(repr(list(token_ids)).encode()) % VOCAB_SIZE
 
 
+def _seed(draw: Draw) -> list[int]:
+    """Sampled answers depend on their seed, too."""
+    return [draw.seed] if draw.params.temperature else []
+
+
 class PaperRunner:
     """Implements the engine's Runner; keeps the sizes of the batches that it was given."""
 
@@ -24,10 +29,13 @@ class PaperRunner:
         self._page_tokens = page_tokens
         self._slots: dict[int, int] = {}
         self.batch_tokens: list[int] = []
+        self.num_copies = 0
 
-    def run(self, batch: Batch) -> list[int]:
+    def run(self, batch: Batch) -> Drawn:
         """Writes the batch's tokens to their slots, then answers every draw from what the pages hold."""
         self.batch_tokens.append(len(batch.token_ids))
+        self.num_copies += len(batch.copies)
+        self._copy(batch.copies)
         last_rows: dict[int, list[int]] = {}
         row = 0
         for computed, length, pages in zip(batch.num_computed, batch.lengths, batch.page_tables, strict=True):
@@ -35,7 +43,15 @@ class PaperRunner:
                 self._slots[self._slot(pages, position)] = batch.token_ids[row]
                 row += 1
             last_rows[row - 1] = [self._slots[self._slot(pages, i)] for i in range(computed + length)]
-        return [next_token(last_rows[draw.row]) for draw in batch.draws]
+        return Drawn([next_token([*last_rows[draw.row], *_seed(draw)]) for draw in batch.draws])
+
+    def _copy(self, pairs: Sequence[tuple[int, int]]) -> None:
+        read = [
+            (target * self._page_tokens + i, self._slots.get(source * self._page_tokens + i))
+            for source, target in pairs
+            for i in range(self._page_tokens)
+        ]
+        self._slots.update((slot, token_id) for slot, token_id in read if token_id is not None)
 
     def _slot(self, pages: Sequence[int], position: int) -> int:
         return pages[position // self._page_tokens] * self._page_tokens + position % self._page_tokens

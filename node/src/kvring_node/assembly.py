@@ -15,15 +15,18 @@ Torch is imported inside the functions that need it: the HTTP front goes through
 small.
 """
 
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kvring_node.engine import admission
 from kvring_node.engine.engine import Engine, Parts
 from kvring_node.engine.options import EngineOptions
 from kvring_node.engine.scheduler import Limits, Scheduler
 from kvring_node.engine.strategies.registry import STRATEGIES
+from kvring_node.grammars import Grammars
 from kvring_node.messages import Loaded
 from kvring_node.model import config as model_config
 from kvring_node.model.tokenizer import Tokenizer
@@ -57,6 +60,7 @@ def load_engine_from(options: EngineOptions) -> Engine:
     prefix = PrefixIndex(pool, loaded.fingerprint.root, options.page_tokens)
     tables = PageTables(pool, prefix, options.page_tokens)
     limits = Limits(options.max_batch_tokens, options.max_num_sequences)
+    eos_token_ids = model_config.eos_token_ids(folder)
     generator = np.random.default_rng(options.seed)
     return Engine(
         Parts(
@@ -69,13 +73,18 @@ def load_engine_from(options: EngineOptions) -> Engine:
                 num_pages=loaded.num_pages,
                 page_bytes=loaded.page_bytes,
             ),
-            vocab_size=config.vocab_size,
-            eos_token_ids=model_config.eos_token_ids(folder),
+            model=admission.Model(
+                max_model_len=loaded.max_model_len,
+                vocab_size=config.vocab_size,
+                eos_token_ids=eos_token_ids,
+                grammars=Grammars(folder, config.vocab_size, eos_token_ids),
+                new_seed=lambda: int(generator.integers(1 << 63)),
+            ),
             pool=pool,
             prefix=prefix,
-            scheduler=Scheduler(tables, STRATEGIES[options.strategy](), limits),
+            scheduler=Scheduler(tables, STRATEGIES[options.strategy](time.monotonic), limits),
             runner=loaded.runner,
             codec=tokenizer,
-            new_seed=lambda: int(generator.integers(1 << 63)),
+            clock=time.monotonic,
         )
     )

@@ -1,10 +1,14 @@
-"""What one step carries to the runner: flat tokens and lengths, no padding, no torch."""
+"""What one step carries to the runner and back: flat tokens and lengths, no padding, no torch."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence as Ordered
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from kvring_node.sequence import Sequence
+from kvring_node.messages import SamplingParams, TokenLogprobs
+from kvring_node.sequence import GrammarState, Sequence
+
+_NOTHING: frozenset[int] = frozenset()
 
 
 class Chunk(NamedTuple):
@@ -20,13 +24,35 @@ class Chunk(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """How to choose the token after one row of the batch. `number` counts a sequence's draws from 0."""
+    """How to choose the token after one row of the batch.
+
+    Attributes:
+        row: of the batch.
+        params: the request's.
+        seed: root of the sequence's draws.
+        number: how many tokens the sequence has drawn before.
+        token_ids: prompt and answer so far; the sequence's own list, to be read only.
+        num_prompt_tokens: how many of them are the prompt.
+        banned: tokens that must not come yet.
+        grammar: the form of the answer; None: free.
+    """
 
     row: int
-    temperature: float
-    top_p: float
+    params: SamplingParams
     seed: int
     number: int
+    token_ids: Ordered[int] = ()
+    num_prompt_tokens: int = 0
+    banned: frozenset[int] = _NOTHING
+    grammar: GrammarState | None = None
+
+
+class Score(NamedTuple):
+    """Rows `row, row + 1, ...` of the batch are followed by `token_ids`: how likely were they?"""
+
+    row: int
+    token_ids: list[int]
+    num_top: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +64,10 @@ class Batch:
         num_computed: for each sequence, how many of its tokens have their keys and values in pages already.
         lengths: for each sequence, how many of `token_ids` are its own.
         page_tables: for each sequence, its pages in order; they have room for all its tokens.
-        draws: for each sequence that reaches its end, in order, the draw of its next token.
+        draws: for each sequence that reaches its end, in order, the draw of its next token, and after it
+            those of its siblings.
+        scores: rows of prompts whose probabilities were asked for.
+        copies: pairs of pages; before anything is written, the second becomes a copy of the first.
     """
 
     token_ids: list[int]
@@ -46,24 +75,65 @@ class Batch:
     lengths: list[int]
     page_tables: list[list[int]]
     draws: list[Draw]
+    scores: list[Score] = field(default_factory=list)
+    copies: list[tuple[int, int]] = field(default_factory=list)
 
 
-def make(chunks: Iterable[Chunk]) -> Batch:
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What came of a batch.
+
+    Attributes:
+        token_ids: one for each draw.
+        logprobs: one for each draw, None for those that did not ask; empty when nobody asked.
+        scores: for each of the batch's scores, one for each of its tokens.
+    """
+
+    token_ids: list[int]
+    logprobs: list[TokenLogprobs | None] = field(default_factory=list)
+    scores: list[list[TokenLogprobs]] = field(default_factory=list)
+
+
+def make(chunks: Iterable[Chunk], copies: list[tuple[int, int]]) -> Batch:
     """Lays the chunks of one step side by side."""
-    token_ids: list[int] = []
-    num_computed: list[int] = []
-    lengths: list[int] = []
-    page_tables: list[list[int]] = []
-    draws: list[Draw] = []
+    batch = Batch([], [], [], [], [], [], copies)
+    token_ids = batch.token_ids
     for chunk in chunks:
         sequence, num_tokens = chunk
-        start = sequence.num_computed
+        start, row = sequence.num_computed, len(token_ids)
         token_ids += sequence.token_ids[start : start + num_tokens]
-        num_computed.append(start)
-        lengths.append(num_tokens)
-        page_tables.append(sequence.pages)
+        batch.num_computed.append(start)
+        batch.lengths.append(num_tokens)
+        batch.page_tables.append(sequence.pages)
+        if sequence.params.prompt_logprobs is not None and sequence.scores_prompt:
+            batch.scores.append(_score(sequence, start, num_tokens, row))
         if chunk.reaches_end:
-            params = sequence.params
-            row = len(token_ids) - 1
-            draws.append(Draw(row, params.temperature, params.top_p, sequence.seed, sequence.num_generated))
-    return Batch(token_ids, num_computed, lengths, page_tables, draws)
+            last = row + num_tokens - 1
+            batch.draws.append(_draw(sequence, last))
+            for sibling in sequence.siblings:
+                batch.draws.append(_draw(sibling, last))
+    return batch
+
+
+def _draw(sequence: Sequence, row: int) -> Draw:
+    params = sequence.params
+    early = params.min_tokens and sequence.num_generated < params.min_tokens
+    return Draw(
+        row,
+        params,
+        sequence.seed,
+        sequence.num_generated,
+        sequence.token_ids,
+        sequence.num_prompt_tokens,
+        sequence.stop_token_ids if early else _NOTHING,
+        sequence.grammar,
+    )
+
+
+def _score(sequence: Sequence, start: int, num_tokens: int, row: int) -> Score:
+    """A sequence that lost its pages computes tokens again that it has scored already."""
+    first = max(start, len(sequence.prompt_logprobs))
+    last = min(start + num_tokens, sequence.num_prompt_tokens - 1)
+    return Score(
+        row + first - start, sequence.token_ids[first + 1 : last + 1], sequence.params.prompt_logprobs or 0
+    )

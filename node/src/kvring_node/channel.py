@@ -152,8 +152,8 @@ class EngineChannel:
                 self.stats = message
             case messages.Loaded() | messages.LoadFailed():
                 self.news.set_result(message)
-            case messages.Tokens(request_id=name, finish_reason=reason):
-                self._deliver(name, message, ended=reason is not None)
+            case messages.Tokens(request_id=name):
+                self._deliver(name, message, ended=message.is_last)
             case messages.Refused(request_id=name):
                 self._deliver(name, message, ended=True)
 

@@ -17,24 +17,89 @@ class FinishReason(StrEnum):
     ABORT = "abort"
 
 
+class GrammarKind(StrEnum):
+    """Languages in which a request may fix the form of its answer."""
+
+    JSON_SCHEMA = "json_schema"
+    REGEX = "regex"
+    LARK = "lark"
+
+
+class Grammar(msgspec.Struct, frozen=True):
+    """The form that an answer must have. `text` is written in the language `kind`."""
+
+    kind: GrammarKind
+    text: str
+
+
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How to choose tokens. `temperature` 0 is greedy; a `seed` gives one text, alone and in any batch."""
+    """How to choose tokens, in vLLM's names and units; each default leaves the model's law as it is.
+
+    Attributes:
+        n: answers to the same prompt, each from its own draws.
+        temperature: 0 is greedy.
+        top_k: only the k likeliest tokens; 0 means all.
+        top_p: only the fewest likeliest tokens that hold this share.
+        min_p: only tokens at least this share as likely as the likeliest.
+        repetition_penalty: divides positive, multiplies negative logits of tokens in prompt or answer.
+        presence_penalty: taken from the logits of tokens that the answer has.
+        frequency_penalty: the same for each time that the answer has them.
+        logit_bias: pairs of token id and what is added to its logit.
+        seed: gives one text, alone and in any batch; answer number i of `n` draws from `seed + i`.
+        stop_token_ids: tokens that end the answer, beside the model's own.
+        ignore_eos: the model's own do not end it.
+        min_tokens: until then no token ends it.
+        logprobs: with each token its log probability and those of so many likeliest ones; None: nothing.
+        prompt_logprobs: the same for each token of the prompt but the first.
+        grammar: the form that the answer must have.
+    """
 
     max_tokens: int = 16
+    n: int = 1
     temperature: float = 1.0
+    top_k: int = 0
     top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
     seed: int | None = None
     stop_token_ids: tuple[int, ...] = ()
     ignore_eos: bool = False
+    min_tokens: int = 0
+    logprobs: int | None = None
+    prompt_logprobs: int | None = None
+    grammar: Grammar | None = None
+
+
+class TokenLogprobs(msgspec.Struct, frozen=True, array_like=True):
+    """What the model thought of one token: natural logarithms of its own law, before any sampling parameter.
+
+    `rank` counts from 1; `top` are the likeliest tokens, best first.
+    """
+
+    token_id: int
+    logprob: float
+    rank: int
+    top: list[tuple[int, float]]
 
 
 class Submit(msgspec.Struct, frozen=True, tag=True):
-    """Front to engine: a new request. `priority`: lower runs first, as in vLLM; FCFS does not look at it."""
+    """Front to engine: a new request.
+
+    Attributes:
+        priority: lower runs first, as in vLLM; only the strategy Priority looks at it.
+        tenant: whose request it is; the strategy Fairness shares out by it.
+        deadline_s: the answer is wanted whole so many seconds after it arrived; for the strategy SLA.
+    """
 
     request_id: str
     prompt_token_ids: list[int]
     params: SamplingParams
     priority: int = 0
+    tenant: str = ""
+    deadline_s: float | None = None
 
 
 class Abort(msgspec.Struct, frozen=True, tag=True):
@@ -43,16 +108,30 @@ class Abort(msgspec.Struct, frozen=True, tag=True):
     request_id: str
 
 
-class Tokens(msgspec.Struct, frozen=True, tag=True):
-    """Engine to front: what one step added to one request. The last message of a request has a finish reason.
+class Tokens(msgspec.Struct, tag=True, omit_defaults=True):
+    """Engine to front: what one step added to one answer of a request.
 
-    When that is STOP, the last token id is the token that stopped it: counted, and no part of the text.
+    An answer's last message has a finish reason. When that is STOP, the last token id is the token that
+    stopped it: counted, and no part of the text.
+
+    Attributes:
+        num_cached_tokens: tokens of the prompt that were found computed.
+        index: number of the answer, from 0; a request has `n`.
+        is_last: nothing more comes for this request.
+        first_scheduled_at: moment of the monotonic clock at which the request first ran.
+        logprobs: one for each of `token_ids`, when they were asked for.
+        prompt_logprobs: one for each token of the prompt but the first, with the request's first message.
     """
 
     request_id: str
     token_ids: list[int]
     num_cached_tokens: int
     finish_reason: FinishReason | None = None
+    index: int = 0
+    is_last: bool = False
+    first_scheduled_at: float = 0.0
+    logprobs: list[TokenLogprobs] | None = None
+    prompt_logprobs: list[TokenLogprobs] | None = None
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
@@ -82,7 +161,11 @@ class LoadFailed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Stats(msgspec.Struct, frozen=True, tag=True):
-    """Engine to front, at most once a step and at least once a second: gauges and running totals."""
+    """Engine to front, at most once a step and at least once a second: gauges and running totals.
+
+    `num_coalesced`: requests answered by another one's run. `num_pages_saved`: pages that tables share now
+    beyond their first holder. `num_pages_copied`: partial pages copied because a fork wrote to them.
+    """
 
     num_running: int
     num_waiting: int
@@ -92,6 +175,9 @@ class Stats(msgspec.Struct, frozen=True, tag=True):
     prefix_queries_tokens: int
     prefix_hits_tokens: int
     num_steps: int
+    num_coalesced: int = 0
+    num_pages_saved: int = 0
+    num_pages_copied: int = 0
 
 
 ToEngine = Submit | Abort

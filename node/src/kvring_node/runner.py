@@ -3,7 +3,8 @@
 import torch
 
 from kvring_node import sampling
-from kvring_node.batch import Batch, Draw
+from kvring_node.batch import Batch, Draw, Drawn
+from kvring_node.messages import SamplingParams
 from kvring_node.model.attention import SdpaAttention
 from kvring_node.model.transformer import Transformer
 from kvring_node.pages.store import PageShape, PageStore
@@ -17,10 +18,12 @@ class TorchRunner:
         self._store = store
         self._device = device
 
-    def run(self, batch: Batch) -> list[int]:
-        """Computes the batch; one token for each of its draws."""
+    def run(self, batch: Batch) -> Drawn:
+        """Copies pages, computes the batch, draws."""
+        if batch.copies:
+            self._store.copy(batch.copies)
         logits = self.logits(batch)
-        return sampling.choose(logits, batch.draws) if batch.draws else []
+        return Drawn(sampling.choose(logits, batch.draws) if batch.draws else [])
 
     @torch.inference_mode()
     def logits(self, batch: Batch) -> torch.Tensor:
@@ -39,7 +42,7 @@ def measure_peak_bytes(
     """Memory that the largest step takes beyond weights and pages: one prefill that fills the budget."""
     num_pages = -(-num_tokens // shape.page_tokens)
     runner = TorchRunner(transformer, PageStore(shape, num_pages, device), device)
-    draws = [Draw(row=num_tokens - 1, temperature=1.0, top_p=0.5, seed=0, number=0)] * num_draws
+    draws = [Draw(num_tokens - 1, SamplingParams(top_p=0.5), seed=0, number=0)] * num_draws
     batch = Batch([0] * num_tokens, [0], [num_tokens], [list(range(num_pages))], draws)
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)

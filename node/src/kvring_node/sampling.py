@@ -21,9 +21,9 @@ def uniform(seed: int, index: int) -> float:
 def choose(logits: torch.Tensor, draws: list[Draw]) -> list[int]:
     """One token for each row of `logits [draws, vocab_size]`."""
     tokens = logits.argmax(dim=-1)
-    sampled = [i for i, draw in enumerate(draws) if draw.temperature > 0]
-    nucleus = [i for i in sampled if draws[i].top_p < 1]
-    plain = [i for i in sampled if draws[i].top_p >= 1]
+    sampled = [i for i, draw in enumerate(draws) if draw.params.temperature > 0]
+    nucleus = [i for i in sampled if draws[i].params.top_p < 1]
+    plain = [i for i in sampled if draws[i].params.top_p >= 1]
     if plain:
         tokens[plain] = _invert(_probabilities(logits, draws, plain), _uniforms(draws, plain, logits.device))
     if nucleus:
@@ -35,7 +35,7 @@ def choose(logits: torch.Tensor, draws: list[Draw]) -> list[int]:
 def _nucleus(logits: torch.Tensor, draws: list[Draw], rows: list[int]) -> torch.Tensor:
     """Draws from the fewest likeliest tokens that hold `top_p` (Holtzman et al., arXiv 1904.09751)."""
     probabilities, order = _probabilities(logits, draws, rows).sort(dim=-1, descending=True, stable=True)
-    top_p = torch.tensor([draws[i].top_p for i in rows], dtype=torch.float64, device=logits.device)
+    top_p = torch.tensor([draws[i].params.top_p for i in rows], dtype=torch.float64, device=logits.device)
     before = probabilities.cumsum(dim=-1) - probabilities
     kept = probabilities.masked_fill(before >= top_p[:, None], 0.0)
     return order.gather(-1, _invert(kept, _uniforms(draws, rows, logits.device))[:, None])[:, 0]
@@ -43,7 +43,7 @@ def _nucleus(logits: torch.Tensor, draws: list[Draw], rows: list[int]) -> torch.
 
 def _probabilities(logits: torch.Tensor, draws: list[Draw], rows: list[int]) -> torch.Tensor:
     temperature = torch.tensor(
-        [draws[i].temperature for i in rows], dtype=torch.float64, device=logits.device
+        [draws[i].params.temperature for i in rows], dtype=torch.float64, device=logits.device
     )
     return (logits[rows].double() / temperature[:, None]).softmax(dim=-1)
 

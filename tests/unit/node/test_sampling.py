@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from kvring_node import sampling
 from kvring_node.batch import Draw
+from kvring_node.messages import SamplingParams
 
 LOGITS = torch.tensor([1.0, -0.5, 2.0, 0.3, -3.0, 1.7])
 NUM_DRAWS = 200_000
@@ -46,7 +47,8 @@ def chi_square(counts: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def drawn(temperature: float, top_p: float) -> np.ndarray:
-    draws = [Draw(0, temperature, top_p, 11, number) for number in range(NUM_DRAWS)]
+    params = SamplingParams(temperature=temperature, top_p=top_p)
+    draws = [Draw(0, params, 11, number) for number in range(NUM_DRAWS)]
     tokens = sampling.choose(LOGITS.expand(NUM_DRAWS, -1), draws)
     return np.bincount(tokens, minlength=len(LOGITS))
 
@@ -79,10 +81,18 @@ def test_uniforms_of_neighbouring_seeds_and_numbers_are_uncorrelated() -> None:
 DRAWS = st.builds(
     Draw,
     row=st.just(0),
-    temperature=st.sampled_from([0.0, 0.3, 1.0, 2.0]),
-    top_p=st.sampled_from([0.1, 0.9, 1.0]),
+    params=st.builds(
+        SamplingParams,
+        temperature=st.sampled_from([0.0, 0.3, 1.0, 2.0]),
+        top_p=st.sampled_from([0.1, 0.9, 1.0]),
+        n=st.just(1),
+        logit_bias=st.just(()),
+        stop_token_ids=st.just(()),
+        grammar=st.none(),
+    ),
     seed=st.integers(-5, 2**63),
     number=st.integers(0, 100),
+    grammar=st.none(),
 )
 
 
@@ -96,10 +106,10 @@ def test_a_draw_is_the_same_alone_and_in_any_batch(draws: list[Draw], noise: int
 
 
 def test_greedy_is_the_likeliest_token() -> None:
-    assert sampling.choose(LOGITS[None], [Draw(0, 0.0, 1.0, 0, 0)]) == [2]
+    assert sampling.choose(LOGITS[None], [Draw(0, SamplingParams(temperature=0), 0, 0)]) == [2]
 
 
 def test_a_token_that_rounding_left_without_weight_is_never_drawn() -> None:
     logits = torch.tensor([[0.0, float("-inf"), float("-inf")]]).expand(1000, -1)
-    draws = [Draw(0, 1.0, 1.0, 3, number) for number in range(1000)]
+    draws = [Draw(0, SamplingParams(), 3, number) for number in range(1000)]
     assert set(sampling.choose(logits, draws)) == {0}

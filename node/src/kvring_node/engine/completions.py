@@ -13,9 +13,13 @@ Prompt = str | list[int]
 
 @dataclass(frozen=True)
 class Piece:
-    """What one step added to the answer to prompt number `index`; the last one has a finish reason."""
+    """What one step added to an answer to prompt number `index`; its last one has a finish reason.
+
+    `answer` counts the answers to one prompt, of which there are `n`.
+    """
 
     index: int
+    answer: int
     text: str
     token_ids: list[int]
     num_cached_tokens: int
@@ -56,7 +60,7 @@ def stream(engine: Steps, codec: Codec, prompts: Sequence[Prompt], params: Sampl
         ValueError: a prompt that can never run, with the reason.
     """
     indexes: dict[str, int] = {}
-    streams = [codec.detokenizer() for _ in prompts]
+    streams = [[codec.detokenizer() for _ in range(params.n)] for _ in prompts]
     try:
         for index, prompt in enumerate(prompts):
             request_id = f"prompt-{index}"
@@ -68,8 +72,9 @@ def stream(engine: Steps, codec: Codec, prompts: Sequence[Prompt], params: Sampl
             indexes[request_id] = index
         while indexes:
             for message in engine.step():
-                yield _piece(message, indexes[message.request_id], streams)
-                if message.finish_reason is not None:
+                index = indexes[message.request_id]
+                yield _piece(message, index, streams[index][message.index])
+                if message.is_last:
                     del indexes[message.request_id]
     finally:
         for request_id in indexes:
@@ -79,16 +84,16 @@ def stream(engine: Steps, codec: Codec, prompts: Sequence[Prompt], params: Sampl
 def generate(
     engine: Steps, codec: Codec, prompts: Sequence[Prompt], params: SamplingParams
 ) -> list[Completion]:
-    """Generates for all prompts at once; answers in the order of the prompts.
+    """Generates for all prompts at once; answers in the order of the prompts, `n` for each.
 
     Raises:
         ValueError: a prompt that can never run, with the reason.
     """
     encoded = [encode(codec, prompt) for prompt in prompts]
-    pieces: list[list[Piece]] = [[] for _ in prompts]
+    pieces: list[list[Piece]] = [[] for _ in range(len(prompts) * params.n)]
     for piece in stream(engine, codec, encoded, params):
-        pieces[piece.index].append(piece)
-    return [_completion(prompt, parts) for prompt, parts in zip(encoded, pieces, strict=True)]
+        pieces[piece.index * params.n + piece.answer].append(piece)
+    return [_completion(encoded[number // params.n], parts) for number, parts in enumerate(pieces)]
 
 
 def encode(codec: Codec, prompt: Prompt) -> list[int]:
@@ -96,11 +101,13 @@ def encode(codec: Codec, prompt: Prompt) -> list[int]:
     return codec.encode(prompt) if isinstance(prompt, str) else prompt
 
 
-def _piece(message: Tokens, index: int, streams: Sequence[TextStream]) -> Piece:
-    text = streams[index].push(message.token_ids)
+def _piece(message: Tokens, index: int, stream: TextStream) -> Piece:
+    text = stream.push(message.token_ids)
     if message.finish_reason is not None:
-        text += streams[index].flush()
-    return Piece(index, text, message.token_ids, message.num_cached_tokens, message.finish_reason)
+        text += stream.flush()
+    return Piece(
+        index, message.index, text, message.token_ids, message.num_cached_tokens, message.finish_reason
+    )
 
 
 def _completion(prompt: list[int], pieces: Sequence[Piece]) -> Completion:

@@ -5,14 +5,14 @@ from collections.abc import Sequence as Ordered
 from dataclasses import dataclass
 
 from kvring_node import batch
-from kvring_node.engine import completions
+from kvring_node.engine import admission, completions
 from kvring_node.engine.completions import Completion, Piece, Prompt
+from kvring_node.engine.inflight import InFlight
 from kvring_node.engine.ports import Codec, Runner
-from kvring_node.engine.scheduler import Advance, Scheduler
+from kvring_node.engine.scheduler import Scheduler
 from kvring_node.messages import Loaded, Refused, SamplingParams, Stats, Submit, Tokens
 from kvring_node.pages.pool import PagePool
 from kvring_node.pages.prefix import PrefixIndex
-from kvring_node.sequence import Sequence
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,13 @@ class Parts:
     """What an engine is made of; `assembly` joins it."""
 
     loaded: Loaded
-    vocab_size: int
-    eos_token_ids: frozenset[int]
+    model: admission.Model
     pool: PagePool
     prefix: PrefixIndex
     scheduler: Scheduler
     runner: Runner
     codec: Codec
-    new_seed: Callable[[], int]
+    clock: Callable[[], float]
 
 
 class Engine:
@@ -37,6 +36,8 @@ class Engine:
         self._parts = parts
         self._scheduler = parts.scheduler
         self._runner = parts.runner
+        self._in_flight = InFlight()
+        self._unsaid: list[Tokens] = []
         self._num_steps = 0
 
     @property
@@ -46,8 +47,8 @@ class Engine:
 
     @property
     def has_work(self) -> bool:
-        """Whether a step would compute anything."""
-        return self._scheduler.num_running > 0 or self._scheduler.num_waiting > 0
+        """Whether a step would compute or say anything."""
+        return self._scheduler.num_running > 0 or self._scheduler.num_waiting > 0 or bool(self._unsaid)
 
     def add(self, request: Submit) -> Refused | None:
         """Takes a request in, or says why it can never run.
@@ -55,25 +56,39 @@ class Engine:
         Raises:
             ValueError: a request of this id is running.
         """
-        problem = self._problem(request)
-        if problem:
-            return Refused(request_id=request.request_id, message=problem)
-        self._scheduler.add(self._sequence(request))
+        if request.request_id in self._in_flight:
+            raise ValueError(f"request {request.request_id} is running")
+        said = self._in_flight.join(request)
+        if said is not None:
+            self._unsaid += [said] if said.token_ids else []
+            return None
+        try:
+            sequences = admission.sequences(request, self._parts.model, self._parts.clock())
+        except ValueError as error:
+            return Refused(request_id=request.request_id, message=str(error))
+        self._in_flight.start(request, sequences)
+        self._scheduler.add(sequences[0])
         return None
 
     def abort(self, request_id: str) -> None:
         """Forgets a request and frees its pages at once; nothing more is said about it."""
-        self._scheduler.cancel(request_id)
+        for sequence in self._in_flight.leave(request_id):
+            self._scheduler.cancel(sequence)
+        self._unsaid = [message for message in self._unsaid if message.request_id != request_id]
 
     def step(self) -> list[Tokens]:
         """Computes one batch: schedule, run, commit, emit. Does nothing when there is no work."""
-        chunks = self._scheduler.schedule()
+        said, self._unsaid = self._unsaid, []
+        started_at = self._parts.clock()
+        chunks = self._scheduler.schedule(started_at)
         if not chunks:
-            return []
-        token_ids = self._runner.run(batch.make(chunks))
-        advances = self._scheduler.commit(chunks, token_ids)
+            return said
+        drawn = self._runner.run(batch.make(chunks, self._scheduler.take_copies()))
+        advances = self._scheduler.commit(chunks, drawn, self._parts.clock() - started_at)
         self._num_steps += 1
-        return [_message(advance) for advance in advances]
+        for advance in advances:
+            said += self._in_flight.tell(advance)
+        return said
 
     def generate(self, prompts: Ordered[Prompt], params: SamplingParams) -> list[Completion]:
         """Answers to all prompts, computed together, in their order. See `completions.generate`."""
@@ -94,6 +109,9 @@ class Engine:
             prefix_queries_tokens=self._parts.prefix.queries_tokens,
             prefix_hits_tokens=self._parts.prefix.hits_tokens,
             num_steps=self._num_steps,
+            num_coalesced=self._in_flight.num_coalesced,
+            num_pages_saved=self._parts.pool.num_saved,
+            num_pages_copied=self._scheduler.num_pages_copied,
         )
 
     def forget_prefixes(self) -> None:
@@ -107,43 +125,3 @@ class Engine:
             AssertionError: naming the invariant that is broken.
         """
         self._parts.pool.check(self._scheduler.page_tables())
-
-    def _problem(self, request: Submit) -> str | None:
-        prompt, params, limit = request.prompt_token_ids, request.params, self.loaded.max_model_len
-        if not prompt:
-            return "the prompt is empty; send at least one token"
-        if len(prompt) >= limit:
-            return f"the prompt has {len(prompt)} tokens; send at most {limit - 1}"
-        if min(prompt) < 0 or max(prompt) >= self._parts.vocab_size:
-            return f"token ids must lie between 0 and {self._parts.vocab_size - 1}"
-        if params.max_tokens < 1:
-            return "max_tokens must be at least 1"
-        if not params.temperature >= 0:
-            return "temperature must be 0 or more"
-        if not 0 < params.top_p <= 1:
-            return "top_p must be above 0 and at most 1"
-        return None
-
-    def _sequence(self, request: Submit) -> Sequence:
-        params = request.params
-        stops = frozenset(params.stop_token_ids)
-        num_prompt_tokens = len(request.prompt_token_ids)
-        return Sequence(
-            sequence_id=request.request_id,
-            token_ids=list(request.prompt_token_ids),
-            num_prompt_tokens=num_prompt_tokens,
-            params=params,
-            max_tokens=min(num_prompt_tokens + params.max_tokens, self.loaded.max_model_len),
-            stop_token_ids=stops if params.ignore_eos else stops | self._parts.eos_token_ids,
-            seed=self._parts.new_seed() if params.seed is None else params.seed,
-        )
-
-
-def _message(advance: Advance) -> Tokens:
-    sequence, token_id, finish_reason = advance
-    return Tokens(
-        request_id=sequence.sequence_id,
-        token_ids=[token_id],
-        num_cached_tokens=sequence.num_cached_tokens or 0,
-        finish_reason=finish_reason,
-    )

@@ -1,28 +1,34 @@
 """What the brain asks of the rest of the house."""
 
+from collections.abc import Collection
+from collections.abc import Sequence as Ordered
 from typing import Protocol
 
-from kvring_node.batch import Batch
-from kvring_node.sequence import Sequence
+from kvring_node.batch import Batch, Chunk, Drawn
+from kvring_node.messages import Grammar
+from kvring_node.sequence import GrammarState, Sequence
 
 
 class Runner(Protocol):
     """Computes a batch on a device."""
 
-    def run(self, batch: Batch) -> list[int]:
-        """Writes keys and values of all tokens to their pages; gives a new token for each draw, in order."""
+    def run(self, batch: Batch) -> Drawn:
+        """Copies pages, writes keys and values of all tokens to theirs, and makes the draws, in order."""
         ...
 
 
 class Strategy(Protocol):
-    """The waiting line: who is admitted next."""
+    """Who goes first: the waiting line, and whose pages are taken when none is left.
+
+    Made with a clock. It never looks at pages or budgets: whatever it says, every request ends.
+    """
 
     def push(self, sequence: Sequence) -> None:
         """A new sequence arrives."""
         ...
 
     def push_back(self, sequence: Sequence) -> None:
-        """A sequence that ran lost its pages; it goes before all that never ran."""
+        """A sequence that was admitted lost its pages, and waits again."""
         ...
 
     def peek(self) -> Sequence | None:
@@ -33,8 +39,31 @@ class Strategy(Protocol):
         """A sequence of this line leaves it: admitted, or its client went away."""
         ...
 
+    def victim(self, running: Collection[Sequence]) -> Sequence:
+        """Whose pages are taken, of at least one that runs, in the order of their admission.
+
+        Between two sequences the answer never changes, so that they do not push each other out in turns.
+        """
+        ...
+
+    def observe(self, chunks: Ordered[Chunk], duration_s: float) -> None:
+        """A step has computed these chunks in so much time; progress is not counted in them yet."""
+        ...
+
     def __len__(self) -> int:
         """How many wait."""
+        ...
+
+
+class Grammars(Protocol):
+    """Forms that answers may be held to."""
+
+    def start(self, grammar: Grammar) -> GrammarState:
+        """The state before the first token.
+
+        Raises:
+            ValueError: the form cannot be read, or not be held with this model; the message says why.
+        """
         ...
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from kvring_node.batch import Chunk
+from kvring_node.batch import Chunk, Drawn
 from kvring_node.engine.ports import Strategy
-from kvring_node.messages import FinishReason
+from kvring_node.messages import FinishReason, TokenLogprobs
 from kvring_node.pages.table import PageTables
 from kvring_node.sequence import Phase, Sequence
 
@@ -31,21 +31,21 @@ class Advance(NamedTuple):
     sequence: Sequence
     token_id: int
     finish_reason: FinishReason | None
+    logprobs: TokenLogprobs | None
 
 
 class Scheduler:
     """Holds every sequence from its arrival to its end.
 
-    The first sequence that runs is never preempted in favour of another, and no sequence may outgrow the pool
-    (the engine refuses it), so the first always ends, and therefore all do.
+    Between two running sequences it is always the same one that loses its pages, and no sequence may outgrow
+    the pool (the engine refuses it), so the most important one always ends, and therefore all do.
     """
 
     def __init__(self, tables: PageTables, strategy: Strategy, limits: Limits):
         self._tables = tables
         self._waiting = strategy
         self._limits = limits
-        self._running: dict[str, Sequence] = {}
-        self._sequences: dict[str, Sequence] = {}
+        self._running: dict[Sequence, None] = {}
         self.num_preemptions = 0
 
     @property
@@ -55,96 +55,131 @@ class Scheduler:
 
     @property
     def num_waiting(self) -> int:
-        """Sequences that hold none."""
+        """Sequences that hold none, siblings apart that are to fork off a running one."""
         return len(self._waiting)
+
+    @property
+    def num_pages_copied(self) -> int:
+        """Partial pages that were copied because a fork wrote to them."""
+        return self._tables.num_copies
 
     def page_tables(self) -> Iterator[list[int]]:
         """Page tables of all sequences, for the pool's check."""
-        return (sequence.pages for sequence in self._sequences.values())
+        return (sequence.pages for sequence in self._running)
 
     def add(self, sequence: Sequence) -> None:
-        """Takes a sequence in.
-
-        Raises:
-            ValueError: a sequence of this id is here already.
-        """
-        if sequence.sequence_id in self._sequences:
-            raise ValueError(f"sequence {sequence.sequence_id} is here already")
-        self._sequences[sequence.sequence_id] = sequence
+        """Takes a sequence in, and its siblings with it."""
         self._waiting.push(sequence)
 
-    def cancel(self, sequence_id: str) -> None:
-        """Forgets a sequence and takes its pages back; an unknown id has ended already."""
-        sequence = self._sequences.get(sequence_id)
-        if sequence is None:
-            return
-        if sequence.phase is Phase.WAITING:
-            self._waiting.remove(sequence)
+    def cancel(self, sequence: Sequence) -> None:
+        """Forgets a sequence and takes its pages back, wherever it stands."""
         self._finish(sequence)
 
-    def schedule(self) -> list[Chunk]:
-        """Chooses the chunks of the next step; their pages are there."""
+    def schedule(self, now: float) -> list[Chunk]:
+        """Chooses the chunks of the next step; their pages are there. `now` is of the engine's clock."""
         chunks: list[Chunk] = []
         budget, preempted = self._continue_running(chunks)
         if not preempted:  # whoever was just pushed out must not push out another in the same step
-            self._admit_waiting(chunks, budget)
+            self._admit_waiting(chunks, budget, now)
         return chunks
 
-    def commit(self, chunks: list[Chunk], token_ids: list[int]) -> list[Advance]:
-        """Makes true what a step computed. `token_ids` has one for each chunk that reached its end."""
-        new_tokens = iter(token_ids)
+    def take_copies(self) -> list[tuple[int, int]]:
+        """Pages that the step just scheduled must copy before it writes: from, to."""
+        return self._tables.take_copies()
+
+    def commit(self, chunks: list[Chunk], drawn: Drawn, duration_s: float) -> list[Advance]:
+        """Makes true what a step computed in `duration_s`."""
+        self._waiting.observe(chunks, duration_s)
+        scores, draws = iter(drawn.scores), enumerate(drawn.token_ids)
         advances: list[Advance] = []
         for chunk in chunks:
             sequence, num_tokens = chunk
             reaches_end = chunk.reaches_end
+            if sequence.scores_prompt:
+                sequence.prompt_logprobs += next(scores)
             sequence.num_computed += num_tokens
             self._tables.seal(sequence)
             if reaches_end:
-                token_id = next(new_tokens)
-                finish_reason = sequence.append(token_id)
-                advances.append(Advance(sequence, token_id, finish_reason))
-                if finish_reason is not None:
-                    self._finish(sequence)
+                born = self._fork(sequence) if sequence.siblings else ()
+                for drawing in (sequence, *born):
+                    index, token_id = next(draws)
+                    logprobs = drawn.logprobs[index] if drawn.logprobs else None
+                    finish_reason = drawing.append(token_id)
+                    advances.append(Advance(drawing, token_id, finish_reason, logprobs))
+                    if finish_reason is not None:
+                        self._finish(drawing)
         return advances
 
     def _continue_running(self, chunks: list[Chunk]) -> tuple[int, bool]:
         budget = self._limits.max_batch_tokens
         preempted = False
-        for sequence in list(self._running.values()):
+        for sequence in list(self._running):
             if sequence.phase is not Phase.RUNNING or not budget:
                 continue
             while not self._tables.grow(sequence):
                 preempted = True
-                if self._preempt_last() is sequence:
+                victim = self._preempt()
+                if victim is sequence:
                     break
+                budget += _withdraw(victim, chunks)
             else:
                 num_tokens = min(sequence.num_uncomputed, budget)
                 chunks.append(Chunk(sequence, num_tokens))
                 budget -= num_tokens
         return budget, preempted
 
-    def _preempt_last(self) -> Sequence:
-        _, sequence = self._running.popitem()
-        self._tables.release(sequence)
-        sequence.phase = Phase.WAITING
-        self._waiting.push_back(sequence)
+    def _preempt(self) -> Sequence:
+        sequence = self._waiting.victim(self._running)
+        del self._running[sequence]
+        self._line_up_again(sequence)
         self.num_preemptions += 1
         return sequence
 
-    def _admit_waiting(self, chunks: list[Chunk], budget: int) -> None:
+    def _line_up_again(self, sequence: Sequence) -> None:
+        self._tables.release(sequence)
+        sequence.phase = Phase.WAITING
+        self._waiting.push_back(sequence)
+
+    def _admit_waiting(self, chunks: list[Chunk], budget: int, now: float) -> None:
         while budget and len(self._running) < self._limits.max_num_sequences:
             sequence = self._waiting.peek()
             if sequence is None or not self._tables.admit(sequence):
                 return
             self._waiting.remove(sequence)
             sequence.phase = Phase.RUNNING
-            self._running[sequence.sequence_id] = sequence
+            if sequence.first_scheduled_at is None:
+                sequence.first_scheduled_at = now
+            self._running[sequence] = None
             num_tokens = min(sequence.num_uncomputed, budget)
             chunks.append(Chunk(sequence, num_tokens))
             budget -= num_tokens
 
+    def _fork(self, sequence: Sequence) -> list[Sequence]:
+        """Its siblings start from its pages; those beyond the limit give theirs back and wait in line."""
+        born, sequence.siblings = sequence.siblings, []
+        for sibling in born:
+            self._tables.fork(sequence, sibling)
+            sibling.first_scheduled_at = sequence.first_scheduled_at
+            sibling.prompt_logprobs = sequence.prompt_logprobs
+            if len(self._running) < self._limits.max_num_sequences:
+                sibling.phase = Phase.RUNNING
+                self._running[sibling] = None
+            else:
+                self._line_up_again(sibling)
+        return born
+
     def _finish(self, sequence: Sequence) -> None:
-        self._running.pop(sequence.sequence_id, None)
+        if sequence.phase is Phase.WAITING:
+            self._waiting.remove(sequence)
+        self._running.pop(sequence, None)
         self._tables.release(sequence)
         sequence.phase = Phase.FINISHED
-        del self._sequences[sequence.sequence_id]
+
+
+def _withdraw(sequence: Sequence, chunks: list[Chunk]) -> int:
+    """Takes a sequence out of the step; how many tokens that leaves to others."""
+    for position, chunk in enumerate(chunks):
+        if chunk.sequence is sequence:
+            del chunks[position]
+            return chunk.num_tokens
+    return 0

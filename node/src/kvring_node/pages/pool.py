@@ -21,6 +21,8 @@ class PagePool:
         self._evictable: OrderedDict[int, None] = OrderedDict()
         self._digest_of: dict[int, Digest] = {}
         self._page_of: dict[Digest, int] = {}
+        self.num_saved = 0
+        """References beyond the first of each page: so many more pages would be needed without sharing."""
 
     @property
     def num_available(self) -> int:
@@ -57,17 +59,24 @@ class PagePool:
         for page in pages:
             if self._references[page] == 0:
                 del self._evictable[page]
+            else:
+                self.num_saved += 1
             self._references[page] += 1
 
     def release(self, pages: Iterable[int]) -> None:
         """Takes a reference from each page. Give a table back to front, so that its tail is evicted first."""
         for page in pages:
             self._references[page] -= 1
-            if self._references[page] == 0:
-                if page in self._digest_of:
-                    self._evictable[page] = None
-                else:
-                    self._free.append(page)
+            if self._references[page] > 0:
+                self.num_saved -= 1
+            elif page in self._digest_of:
+                self._evictable[page] = None
+            else:
+                self._free.append(page)
+
+    def is_shared(self, page: int) -> bool:
+        """Whether several tables hold this page: nobody may write to it."""
+        return self._references[page] > 1
 
     def seal(self, page: int, digest: Digest) -> None:
         """Makes a full, computed page known by its digest; a second one of the same content stays unknown."""
@@ -97,6 +106,7 @@ class PagePool:
             for page in table:
                 held[page] += 1
         _hold(held == self._references, "references equal table entries")
+        _hold(sum(count - 1 for count in held if count) == self.num_saved, "saved pages are counted")
         free = set(self._free)
         _hold(len(free) == len(self._free), "no page is free twice")
         idle = {page for page, count in enumerate(self._references) if count == 0}

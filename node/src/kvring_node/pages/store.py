@@ -1,5 +1,6 @@
 """Where keys and values live: one allocation on the device."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,5 +40,13 @@ class PageStore:
     def __init__(self, shape: PageShape, num_pages: int, device: torch.device):
         self.shape = shape
         slots = (shape.num_layers, 2 * shape.num_kv_heads, num_pages * shape.page_tokens, shape.head_dim)
-        self.layers = torch.zeros(slots, dtype=shape.dtype, device=device).unbind()
+        self._slots = torch.zeros(slots, dtype=shape.dtype, device=device)
+        self.layers = self._slots.unbind()
         """A layer's slots, `[2 * kv_heads, pages * page_tokens, head_dim]`: heads of keys, then of values."""
+
+    def copy(self, pairs: Sequence[tuple[int, int]]) -> None:
+        """Makes the second page of each pair equal to the first, in all layers; all are read first."""
+        layers, heads, _, head_dim = self._slots.shape
+        pages = self._slots.view(layers, heads, -1, self.shape.page_tokens * head_dim)
+        sources, targets = torch.tensor(pairs, device=self._slots.device).unbind(1)
+        pages.index_copy_(2, targets, pages.index_select(2, sources))

@@ -11,6 +11,7 @@ from tests.support import engine_cases
 from kvring_node import loading
 from kvring_node.batch import Batch, Draw
 from kvring_node.engine.options import EngineOptions
+from kvring_node.messages import SamplingParams
 from kvring_node.model import config as model_config
 from kvring_node.runner import TorchRunner
 
@@ -67,7 +68,7 @@ def test_logits_equal_those_of_transformers(name: str, saved: dict[str, Saved]) 
     folder = saved[name].folder
     loaded = loading.load(EngineOptions(model=str(folder), kv_bytes=1 << 20), model_config.read(folder))
     assert isinstance(loaded.runner, TorchRunner)
-    draws = [Draw(row, 0.0, 1.0, 0, 0) for row in range(len(token_ids))]
+    draws = [Draw(row, SamplingParams(temperature=0), 0, 0) for row in range(len(token_ids))]
     with torch.inference_mode():
         got = loaded.runner.logits(Batch(token_ids, [0], [len(token_ids)], [[4, 2, 0, 1, 3]], draws))
         want = saved[name].model(torch.tensor([token_ids])).logits[0]

@@ -11,7 +11,7 @@ SHARED = list(range(100, 140))
 
 
 def batch_sizes(prompt_lengths: list[int], max_tokens: int, **limits: int) -> list[int]:
-    paper = paper_engine.make(**limits)
+    paper = paper_engine.make(**limits)  # type: ignore[arg-type]  # only numbers are given
     for number, length in enumerate(prompt_lengths):
         paper.engine.add(paper_engine.submit(f"r{number}", [number] * length, max_tokens))
     paper_engine.finish(paper)
@@ -126,7 +126,7 @@ def test_a_preempted_request_can_be_aborted() -> None:
 def test_an_id_that_is_running_is_a_fault_of_the_front() -> None:
     paper = paper_engine.make()
     paper.engine.add(paper_engine.submit("r", [1]))
-    with pytest.raises(ValueError, match="r is here already"):
+    with pytest.raises(ValueError, match="request r is running"):
         paper.engine.add(paper_engine.submit("r", [1]))
 
 

@@ -11,6 +11,7 @@ from kvring_node.engine.strategies.registry import STRATEGIES
 from kvring_node.messages import SamplingParams
 from kvring_node.sequence import Sequence
 
+Make = Callable[[Callable[[], float]], Strategy]
 EACH = pytest.mark.parametrize("make", STRATEGIES.values(), ids=STRATEGIES.keys())
 
 
@@ -23,18 +24,18 @@ def served(line: Strategy) -> list[str]:
     order = []
     while (first := line.peek()) is not None:
         line.remove(first)
-        order.append(first.sequence_id)
+        order.append(first.request_id)
     return order
 
 
 @EACH
-def test_an_empty_line_has_no_next(make: Callable[[], Strategy]) -> None:
-    assert (make().peek(), len(make())) == (None, 0)
+def test_an_empty_line_has_no_next(make: Make) -> None:
+    assert (make(lambda: 0.0).peek(), len(make(lambda: 0.0))) == (None, 0)
 
 
 @EACH
-def test_looking_changes_nothing(make: Callable[[], Strategy]) -> None:
-    line = make()
+def test_looking_changes_nothing(make: Make) -> None:
+    line = make(lambda: 0.0)
     line.push(sequence("a"))
     line.push(sequence("b"))
 
@@ -43,8 +44,8 @@ def test_looking_changes_nothing(make: Callable[[], Strategy]) -> None:
 
 
 @EACH
-def test_who_lost_its_pages_goes_before_all_that_never_ran(make: Callable[[], Strategy]) -> None:
-    line = make()
+def test_who_lost_its_pages_goes_before_all_that_never_ran(make: Make) -> None:
+    line = make(lambda: 0.0)
     line.push(sequence("new"))
     line.push_back(sequence("ran"))
     line.push(sequence("newer"))
@@ -55,9 +56,9 @@ def test_who_lost_its_pages_goes_before_all_that_never_ran(make: Callable[[], St
 @EACH
 @given(ran=st.lists(st.booleans(), max_size=12), data=st.data())
 def test_each_leaves_once_from_any_place_and_nobody_is_forgotten(
-    make: Callable[[], Strategy], ran: list[bool], data: st.DataObject
+    make: Make, ran: list[bool], data: st.DataObject
 ) -> None:
-    line, waiting = make(), [sequence(str(number)) for number in range(len(ran))]
+    line, waiting = make(lambda: 0.0), [sequence(str(number)) for number in range(len(ran))]
     for each, has_run in zip(waiting, ran, strict=True):
         (line.push_back if has_run else line.push)(each)
     gone = data.draw(st.lists(st.sampled_from(waiting), unique_by=id)) if waiting else []
@@ -65,6 +66,6 @@ def test_each_leaves_once_from_any_place_and_nobody_is_forgotten(
         line.remove(each)
 
     assert len(line) == len(waiting) - len(gone)
-    left = {each.sequence_id for each in waiting} - {each.sequence_id for each in gone}
+    left = {each.request_id for each in waiting} - {each.request_id for each in gone}
     assert sorted(served(line)) == sorted(left)
     assert len(line) == 0

@@ -5,6 +5,6 @@ from collections.abc import Callable
 from kvring_node.engine.ports import Strategy
 from kvring_node.engine.strategies import fcfs
 
-STRATEGIES: dict[str, Callable[[], Strategy]] = {
+STRATEGIES: dict[str, Callable[[Callable[[], float]], Strategy]] = {
     "FCFS": fcfs.FirstComeFirstServed,
 }
