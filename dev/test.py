@@ -11,6 +11,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from dev import alone, paths
+
 REPO = Path(__file__).resolve().parent.parent
 PREPARE = (
     ("local Kubernetes", ("dev.cluster", "up")),
@@ -35,6 +37,12 @@ def main(arguments: Sequence[str]) -> int:
                 return code
     if options.only == "verify":
         return 0
+    with alone.holding(paths.home() / "cluster-tests.lock"):  # some tests kill the API server
+        return on_the_cluster(pytest_arguments)
+
+
+def on_the_cluster(pytest_arguments: Sequence[str]) -> int:
+    """Prepare what is missing, run the tests, stop the cluster if it was not running before."""
     was_up = (
         subprocess.run(module("dev.cluster", "status"), cwd=REPO, capture_output=True, check=False).returncode
         == 0
