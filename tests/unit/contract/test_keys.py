@@ -27,7 +27,15 @@ def slow_chain(root: bytes, ids: list[int], page_tokens: int) -> list[bytes]:
 
 @given(tokens, st.sampled_from([1, 4, 16]))
 def test_the_chain_is_the_definition(ids: list[int], page_tokens: int) -> None:
-    assert list(keys.page_digests(ROOT, ids, page_tokens)) == slow_chain(ROOT, ids, page_tokens)
+    assert keys.page_digests(ROOT, ids, page_tokens) == slow_chain(ROOT, ids, page_tokens)
+
+
+@given(tokens, st.integers(0, 10), st.sampled_from([1, 4, 16]))
+def test_a_chain_can_be_continued_from_any_page(ids: list[int], num_first: int, page_tokens: int) -> None:
+    whole = keys.page_digests(ROOT, ids, page_tokens)
+    first = keys.page_digests(ROOT, ids[: num_first * page_tokens], page_tokens)
+    parent = first[-1] if first else ROOT
+    assert first + keys.page_digests(parent, ids[num_first * page_tokens :], page_tokens) == whole
 
 
 @given(tokens, tokens)
@@ -50,14 +58,14 @@ def test_another_fingerprint_shares_no_page() -> None:
     ]
     roots = {f.root for f in prints}
     assert len(roots) == len(prints)
-    assert len({next(keys.page_digests(root, [1, 2, 3, 4], 4)) for root in roots}) == len(prints)
+    assert len({keys.page_digests(root, [1, 2, 3, 4], 4)[0] for root in roots}) == len(prints)
 
 
 def test_digests_do_not_depend_on_the_hash_seed() -> None:
     """LMCache #2136: pods with different PYTHONHASHSEED never hit each other's pages, without an error."""
     program = (
         "from kvring_contract import fingerprint as f, keys;"
-        "print(next(keys.page_digests(f.Fingerprint('m','r','d',4,'l').root, [1,2,3,4], 4)).hex())"
+        "print(keys.page_digests(f.Fingerprint('m','r','d',4,'l').root, [1,2,3,4], 4)[0].hex())"
     )
     outputs = {
         subprocess.run(

@@ -51,8 +51,7 @@ class PrefixIndex:
 
     def _chain(self, sequence: Sequence, num_pages: int) -> None:
         digests, size = sequence.digests, self._page_tokens
-        for position in range(len(digests), num_pages):
+        if len(digests) < num_pages:
             parent = digests[-1] if digests else self._root
-            digests.append(
-                keys.page_digest(parent, sequence.token_ids[position * size : (position + 1) * size])
-            )
+            tokens = sequence.token_ids[len(digests) * size : num_pages * size]
+            digests += keys.page_digests(parent, tokens, size)
