@@ -95,7 +95,7 @@ def take(message: messages.ToEngine, running: dict[str, Echo]) -> list[messages.
         case messages.Abort():
             running.pop(message.request_id, None)
         case messages.Submit() if max(message.prompt_token_ids) >= VOCAB:
-            return [messages.Refused(message.request_id, f"token ids are below {VOCAB}")]
+            return [messages.Refused(message.request_id, f"token ids are below {VOCAB}", "prompt")]
         case messages.Submit():
             tokens = itertools.cycle(message.prompt_token_ids)
             running[message.request_id] = Echo(message, tokens, message.params.max_tokens)

@@ -135,10 +135,14 @@ class Tokens(msgspec.Struct, tag=True, omit_defaults=True):
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
-    """Engine to front: this request cannot run (say, it needs more pages than the pool has)."""
+    """Engine to front: this request cannot run (say, it needs more pages than the pool has).
+
+    `param` is the field at fault: "prompt", or one of `SamplingParams`.
+    """
 
     request_id: str
     message: str
+    param: str
 
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):

@@ -5,11 +5,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kvring_node.engine.ports import Grammars
-from kvring_node.messages import SamplingParams, Submit
-from kvring_node.sequence import Phase, Sequence
+from kvring_node.messages import Grammar, SamplingParams, Submit
+from kvring_node.sequence import GrammarState, Phase, Sequence
 
 MOST_ANSWERS = 128
 MOST_LOGPROBS = 20
+
+
+class Unfit(ValueError):
+    """A request that can never run; `param` is the field at fault."""
+
+    def __init__(self, param: str, message: str) -> None:
+        super().__init__(message)
+        self.param = param
 
 
 @dataclass(frozen=True)
@@ -27,11 +35,11 @@ def sequences(request: Submit, model: Model, now: float) -> list[Sequence]:
     """The request's answers in the making; all but the first are siblings of the first.
 
     Raises:
-        ValueError: it can never run; the message says why.
+        Unfit: it can never run; the message says why.
     """
     _check(request, model)
     params = request.params
-    grammar = model.grammars.start(params.grammar) if params.grammar else None
+    grammar = _start(params.grammar, model.grammars) if params.grammar else None
     seed = model.new_seed() if params.seed is None else params.seed
     stops = frozenset(params.stop_token_ids)
     if grammar is not None or not params.ignore_eos:  # the end of text is how a form is ended
@@ -59,37 +67,45 @@ def sequences(request: Submit, model: Model, now: float) -> list[Sequence]:
     return [first, *siblings]
 
 
+def _start(grammar: Grammar, grammars: Grammars) -> GrammarState:
+    try:
+        return grammars.start(grammar)
+    except ValueError as error:
+        raise Unfit("grammar", str(error)) from error
+
+
 def _check(request: Submit, model: Model) -> None:
     prompt, limit = request.prompt_token_ids, model.max_model_len
     if not prompt:
-        raise ValueError("the prompt is empty; send at least one token")
+        raise Unfit("prompt", "the prompt is empty; send at least one token")
     if len(prompt) >= limit:
-        raise ValueError(f"the prompt has {len(prompt)} tokens; send at most {limit - 1}")
+        raise Unfit("prompt", f"the prompt has {len(prompt)} tokens; send at most {limit - 1}")
     if min(prompt) < 0 or max(prompt) >= model.vocab_size:
-        raise ValueError(f"token ids must lie between 0 and {model.vocab_size - 1}")
-    for is_right, rule in _rules(request.params, model.vocab_size):
+        raise Unfit("prompt", f"token ids must lie between 0 and {model.vocab_size - 1}")
+    for is_right, param, rule in _rules(request.params, model.vocab_size):
         if not is_right:
-            raise ValueError(rule)
+            raise Unfit(param, f"{param} {rule}")
 
 
-def _rules(params: SamplingParams, vocab_size: int) -> list[tuple[bool, str]]:
+def _rules(params: SamplingParams, vocab_size: int) -> list[tuple[bool, str, str]]:
     return [
-        (params.max_tokens >= 1, "max_tokens must be at least 1"),
-        (1 <= params.n <= MOST_ANSWERS, f"n must be from 1 to {MOST_ANSWERS}"),
-        (0 <= params.temperature < math.inf, "temperature must be a number from 0"),
-        (params.top_k >= 0, "top_k must be 1 or more, or 0 for all"),
-        (0 < params.top_p <= 1, "top_p must be above 0 and at most 1"),
-        (0 <= params.min_p <= 1, "min_p must be from 0 to 1"),
-        (0 < params.repetition_penalty < math.inf, "repetition_penalty must be a number above 0"),
-        (abs(params.presence_penalty) < math.inf, "presence_penalty must be a number"),
-        (abs(params.frequency_penalty) < math.inf, "frequency_penalty must be a number"),
-        (0 <= params.min_tokens <= params.max_tokens, "min_tokens must be from 0 to max_tokens"),
+        (params.max_tokens >= 1, "max_tokens", "must be at least 1"),
+        (1 <= params.n <= MOST_ANSWERS, "n", f"must be from 1 to {MOST_ANSWERS}"),
+        (0 <= params.temperature < math.inf, "temperature", "must be a number from 0"),
+        (params.top_k >= 0, "top_k", "must be 1 or more, or 0 for all"),
+        (0 < params.top_p <= 1, "top_p", "must be above 0 and at most 1"),
+        (0 <= params.min_p <= 1, "min_p", "must be from 0 to 1"),
+        (0 < params.repetition_penalty < math.inf, "repetition_penalty", "must be a number above 0"),
+        (abs(params.presence_penalty) < math.inf, "presence_penalty", "must be a number"),
+        (abs(params.frequency_penalty) < math.inf, "frequency_penalty", "must be a number"),
+        (0 <= params.min_tokens <= params.max_tokens, "min_tokens", "must be from 0 to max_tokens"),
         (
             all(0 <= token_id < vocab_size and abs(bias) <= 100 for token_id, bias in params.logit_bias),
-            f"logit_bias must give numbers from -100 to 100 to token ids from 0 to {vocab_size - 1}",
+            "logit_bias",
+            f"must give numbers from -100 to 100 to token ids from 0 to {vocab_size - 1}",
         ),
         *(
-            (num_top is None or 0 <= num_top <= MOST_LOGPROBS, f"{name} must be from 0 to {MOST_LOGPROBS}")
+            (num_top is None or 0 <= num_top <= MOST_LOGPROBS, name, f"must be from 0 to {MOST_LOGPROBS}")
             for name, num_top in (
                 ("logprobs", params.logprobs),
                 ("prompt_logprobs", params.prompt_logprobs),

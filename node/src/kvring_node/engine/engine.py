@@ -64,8 +64,8 @@ class Engine:
             return None
         try:
             sequences = admission.sequences(request, self._parts.model, self._parts.clock())
-        except ValueError as error:
-            return Refused(request_id=request.request_id, message=str(error))
+        except admission.Unfit as error:
+            return Refused(request.request_id, str(error), error.param)
         self._in_flight.start(request, sequences)
         self._scheduler.add(sequences[0])
         return None
@@ -83,7 +83,11 @@ class Engine:
         chunks = self._scheduler.schedule(started_at)
         if not chunks:
             return said
-        drawn = self._runner.run(batch.make(chunks, self._scheduler.take_copies()))
+        try:
+            drawn = self._runner.run(batch.make(chunks, self._scheduler.take_copies()))
+        except BaseException:  # Ctrl-C in a notebook, say; the caller may go on
+            self._scheduler.abandon()
+            raise
         advances = self._scheduler.commit(chunks, drawn, self._parts.clock() - started_at)
         self._num_steps += 1
         for advance in advances:
