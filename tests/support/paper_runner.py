@@ -37,12 +37,15 @@ class PaperRunner:
         self.num_copies += len(batch.copies)
         self._copy(batch.copies)
         last_rows: dict[int, list[int]] = {}
-        row = 0
-        for computed, length, pages in zip(batch.num_computed, batch.lengths, batch.page_tables, strict=True):
+        token_ids = iter(batch.token_ids)
+        members = list(zip(batch.num_computed, batch.lengths, batch.page_tables, strict=True))
+        for computed, length, pages in members:
             for position in range(computed, computed + length):
-                self._slots[self._slot(pages, position)] = batch.token_ids[row]
-                row += 1
-            last_rows[row - 1] = [self._slots[self._slot(pages, i)] for i in range(computed + length)]
+                self._slots[self._slot(pages, position)] = next(token_ids)
+        row = -1
+        for computed, length, pages in members:
+            row += length
+            last_rows[row] = [self._slots[self._slot(pages, i)] for i in range(computed + length)]
         return Drawn([next_token([*last_rows[draw.row], *_seed(draw)]) for draw in batch.draws])
 
     def _copy(self, pairs: Sequence[tuple[int, int]]) -> None:

@@ -13,13 +13,17 @@ class Runner(Protocol):
     """Computes a batch on a device."""
 
     def run(self, batch: Batch) -> Drawn:
-        """Copies pages, writes keys and values of all tokens to theirs, and makes the draws, in order."""
+        """Copies pages, writes keys and values of all tokens to theirs, and makes the draws, in order.
+
+        In each layer all are written before any are read: a sequence may hold pages that others fill.
+        """
         ...
 
 
 class Strategy(Protocol):
     """Who goes first: the waiting line, and whose pages are taken when none is left.
 
+    A sequence is pushed; then admitted, and pushed back whenever it loses its pages; and removed in the end.
     Made with a clock. It never looks at pages or budgets: whatever it says, every request ends.
     """
 
@@ -28,21 +32,26 @@ class Strategy(Protocol):
         ...
 
     def push_back(self, sequence: Sequence) -> None:
-        """A sequence that was admitted lost its pages, and waits again."""
+        """A sequence that ran waits again; or one joins that forked off a running one and was never pushed."""
         ...
 
     def peek(self) -> Sequence | None:
         """The next to be admitted; it stays in line."""
         ...
 
+    def admit(self, sequence: Sequence) -> None:
+        """A sequence of this line leaves it and runs. It knows what it must compute: its pages are there."""
+        ...
+
     def remove(self, sequence: Sequence) -> None:
-        """A sequence of this line leaves it: admitted, or its client went away."""
+        """A sequence has ended, or its client went away, whether it waits or runs."""
         ...
 
     def victim(self, running: Collection[Sequence]) -> Sequence:
-        """Whose pages are taken, of at least one that runs, in the order of their admission.
+        """Whose pages are taken, of at least one that runs.
 
-        Between two sequences the answer never changes, so that they do not push each other out in turns.
+        Between two sequences the answer never changes, so that they do not push each other out in turns, and
+        new arrivals go before a waiting sequence for a limited time only, so that it is not pushed out for ever.
         """
         ...
 

@@ -79,6 +79,8 @@ class Scheduler:
         """Chooses the chunks of the next step; their pages are there. `now` is of the engine's clock."""
         chunks: list[Chunk] = []
         budget, preempted = self._continue_running(chunks)
+        for sequence, num_tokens in chunks:
+            self._tables.seal(sequence, num_tokens)
         if not preempted:  # whoever was just pushed out must not push out another in the same step
             self._admit_waiting(chunks, budget, now)
         return chunks
@@ -98,7 +100,6 @@ class Scheduler:
             if sequence.scores_prompt:
                 sequence.prompt_logprobs += next(scores)
             sequence.num_computed += num_tokens
-            self._tables.seal(sequence)
             if reaches_end:
                 born = self._fork(sequence) if sequence.siblings else ()
                 for drawing in (sequence, *born):
@@ -109,6 +110,13 @@ class Scheduler:
                     if finish_reason is not None:
                         self._finish(drawing)
         return advances
+
+    def abandon(self) -> None:
+        """A step failed: its pages may hold anything. Whoever runs starts again, and nothing is found."""
+        while self._running:
+            sequence, _ = self._running.popitem()
+            self._line_up_again(sequence)
+        self._tables.forget()
 
     def _continue_running(self, chunks: list[Chunk]) -> tuple[int, bool]:
         budget = self._limits.max_batch_tokens
@@ -152,6 +160,7 @@ class Scheduler:
             self._running[sequence] = None
             num_tokens = min(sequence.num_uncomputed, budget)
             chunks.append(Chunk(sequence, num_tokens))
+            self._tables.seal(sequence, num_tokens)
             budget -= num_tokens
 
     def _fork(self, sequence: Sequence) -> list[Sequence]:

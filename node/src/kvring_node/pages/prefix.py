@@ -9,7 +9,7 @@ from kvring_node.sequence import Sequence
 class PrefixIndex:
     """Names pages by the chain of their digests, rooted in the pool's fingerprint.
 
-    Only full pages have a name, and only after the step that computed them.
+    Only full pages have a name, and only from the step on that fills them.
     """
 
     def __init__(self, pool: PagePool, root: Digest, page_tokens: int):
@@ -39,9 +39,9 @@ class PrefixIndex:
         self.queries_tokens += len(sequence.token_ids)
         self.hits_tokens += num_hit
 
-    def seal(self, sequence: Sequence) -> None:
-        """Makes the pages that `sequence` has filled since the last call findable."""
-        num_full = sequence.num_computed // self._page_tokens
+    def seal(self, sequence: Sequence, num_tokens: int) -> None:
+        """Makes the pages findable that the first `num_tokens` tokens of `sequence` fill."""
+        num_full = num_tokens // self._page_tokens
         if num_full == sequence.num_sealed:
             return
         self._chain(sequence, num_full)

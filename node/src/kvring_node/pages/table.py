@@ -63,9 +63,17 @@ class PageTables:
         copies, self._copies = self._copies, []
         return copies
 
-    def seal(self, sequence: Sequence) -> None:
-        """Lets others find the pages that `sequence` has filled."""
-        self._prefix.seal(sequence)
+    def seal(self, sequence: Sequence, num_tokens: int) -> None:
+        """Lets others find the pages that `sequence` fills with the `num_tokens` of the step being made.
+
+        Others may share them in this very step, as in vLLM v1: in every layer all keys and values are
+        written before any are read. So equal prompts that arrive together are computed once.
+        """
+        self._prefix.seal(sequence, sequence.num_computed + num_tokens)
+
+    def forget(self) -> None:
+        """Lets nobody find a page of now; whoever holds one keeps it."""
+        self._pool.forget()
 
     def release(self, sequence: Sequence) -> None:
         """Takes all pages back; what was computed is lost, unless its page is found again by its digest."""

@@ -36,8 +36,9 @@ def computed(mem: Memory, token_ids: list[int], num_computed: int | None = None)
     """A sequence that was admitted and has computed some of its tokens, all by default."""
     admitted = sequence(token_ids)
     assert mem.tables.admit(admitted)
-    admitted.num_computed = len(token_ids) if num_computed is None else num_computed
-    mem.tables.seal(admitted)
+    num_computed = len(token_ids) if num_computed is None else num_computed
+    mem.tables.seal(admitted, num_computed - admitted.num_computed)
+    admitted.num_computed = num_computed
     return admitted
 
 
