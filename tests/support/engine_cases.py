@@ -1,7 +1,6 @@
 """Random cases for the comparison of the engine with `generate` of transformers: functions of a seed."""
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,20 +23,48 @@ LLAMA3_ROPE = {
     "original_max_position_embeddings": 64,
 }
 
-MODELS: dict[str, tuple[Callable[..., transformers.PreTrainedModel], dict[str, Any]]] = {
-    "llama": (tiny_models.llama, {}),
+YARN_ROPE = {
+    "rope_type": "yarn",
+    "rope_theta": 10_000.0,
+    "factor": 4.0,
+    "original_max_position_embeddings": 128,
+}
+
+LONG_ROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10_000.0,
+    "partial_rotary_factor": 0.75,
+    "short_factor": [1.0, 1.1, 1.2, 1.5, 2.0, 2.5],
+    "long_factor": [1.0, 2.0, 3.0, 4.0, 6.0, 8.0],
+}
+
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("llama", {}),
     "llama-biased-tied": (
-        tiny_models.llama,
+        "llama",
         {"attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True},
     ),
-    "llama-3-rope": (tiny_models.llama, {"rope_parameters": LLAMA3_ROPE, "num_key_value_heads": 4}),
+    "llama-3-rope": ("llama", {"rope_parameters": LLAMA3_ROPE, "num_key_value_heads": 4}),
     "llama-linear-rope": (
-        tiny_models.llama,
+        "llama",
         {"rope_parameters": {"rope_type": "linear", "rope_theta": 10_000.0, "factor": 4.0}},
     ),
-    "qwen3": (tiny_models.qwen3, {}),
-    "qwen3-tied-one-kv-head": (tiny_models.qwen3, {"tie_word_embeddings": True, "num_key_value_heads": 1}),
+    "mistral": ("mistral", {"sliding_window": 24}),
+    "mistral-without-window": ("mistral", {"sliding_window": None, "tie_word_embeddings": True}),
+    "qwen2-tied": ("qwen2", {"tie_word_embeddings": True}),
+    "qwen2-upper-layer-slides": (
+        "qwen2",
+        {"use_sliding_window": True, "sliding_window": 7, "max_window_layers": 1},
+    ),
+    "qwen2-yarn": ("qwen2", {"rope_parameters": YARN_ROPE}),
+    "qwen3": ("qwen3", {}),
+    "qwen3-tied-one-kv-head": ("qwen3", {"tie_word_embeddings": True, "num_key_value_heads": 1}),
+    "phi3": ("phi3", {"sliding_window": 40}),
+    "phi3-partial-rotation": ("phi3", {"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}),
+    "phi3-longrope": ("phi3", {"rope_parameters": LONG_ROPE}),
+    "gemma": ("gemma", {"num_key_value_heads": 1}),
 }
+"""Kind and what its config says differently from `tiny_models.COMMON`."""
 
 
 @dataclass(frozen=True)

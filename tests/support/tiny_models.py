@@ -27,21 +27,36 @@ COMMON: dict[str, Any] = {
     "head_dim": 16,
     "max_position_embeddings": 512,
     "bos_token_id": None,
+    "pad_token_id": None,
     "eos_token_id": EOS,
     "initializer_range": 0.3,  # large, or every continuation of a random model is the same
 }
 
 
+KINDS: dict[str, tuple[type[transformers.PreTrainedConfig], type[transformers.PreTrainedModel]]] = {
+    "gemma": (transformers.GemmaConfig, transformers.GemmaForCausalLM),
+    "llama": (transformers.LlamaConfig, transformers.LlamaForCausalLM),
+    "mistral": (transformers.MistralConfig, transformers.MistralForCausalLM),
+    "phi3": (transformers.Phi3Config, transformers.Phi3ForCausalLM),
+    "qwen2": (transformers.Qwen2Config, transformers.Qwen2ForCausalLM),
+    "qwen3": (transformers.Qwen3Config, transformers.Qwen3ForCausalLM),
+}
+
+
+def make(kind: str, folder: Path, seed: int = 0, **overrides: Any) -> transformers.PreTrainedModel:
+    """Saves a tiny random model of one of `KINDS` in `folder` and returns it."""
+    config, model = KINDS[kind]
+    return _save(model, config(**{**COMMON, **overrides}), folder, seed)
+
+
 def llama(folder: Path, seed: int = 0, **overrides: Any) -> transformers.PreTrainedModel:
     """Saves a tiny random Llama in `folder` and returns it."""
-    config = transformers.LlamaConfig(**{**COMMON, **overrides})
-    return _save(transformers.LlamaForCausalLM, config, folder, seed)
+    return make("llama", folder, seed, **overrides)
 
 
 def qwen3(folder: Path, seed: int = 0, **overrides: Any) -> transformers.PreTrainedModel:
     """Saves a tiny random Qwen3 in `folder` and returns it."""
-    config = transformers.Qwen3Config(**{**COMMON, **overrides})
-    return _save(transformers.Qwen3ForCausalLM, config, folder, seed)
+    return make("qwen3", folder, seed, **overrides)
 
 
 def byte_tokenizer() -> tokenizers.Tokenizer:

@@ -1,5 +1,6 @@
 """Attention over pages: where each token's keys and values go, and what each query may look at."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,13 +22,17 @@ class Attention(Protocol):
     positions: torch.Tensor
     """Position of each token of the batch in its sequence, `[tokens]`."""
 
-    def __call__(self, query: torch.Tensor, keys_values: torch.Tensor, layer: torch.Tensor) -> torch.Tensor:
+    def __call__(
+        self, query: torch.Tensor, keys_values: torch.Tensor, layer: torch.Tensor, window: int | None
+    ) -> torch.Tensor:
         """Writes the batch's keys and values to the layer's pages, then attends.
 
         Args:
             query: `[tokens, num_heads, head_dim]`.
             keys_values: `[tokens, 2 * num_kv_heads, head_dim]`, keys first.
             layer: the layer's slots, `[2 * num_kv_heads, slots, head_dim]`, keys first.
+            window: how far back this layer looks: position `i` sees `j` iff `i - window < j <= i`; None: all
+                `j <= i`. Pages before every window stay in the table: other layers may look further.
 
         Returns:
             `[tokens, num_heads * head_dim]`.
@@ -54,6 +59,14 @@ class _Decode:
     mask: torch.Tensor  # `[num_rows, 1, 1, width * page_tokens]`
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """One step's work in the layers that look back equally far."""
+
+    prefills: list[_Prefill]
+    decodes: list[_Decode]
+
+
 class SdpaAttention:
     """torch's scaled dot product attention over gathered pages: runs everywhere.
 
@@ -75,28 +88,39 @@ class SdpaAttention:
         self._slots = torch.from_numpy(slots).to(device)
         decoding = np.flatnonzero(lengths == 1)
         known = computed + lengths
-        self._decodes = [
-            self._decode(first_rows[group], tables[group], known[group], device)
-            for group in groups(
-                decoding[np.argsort(known[decoding], kind="stable")], known, GATHER_BYTES // slot_bytes
-            )
-        ]
-        self._prefills = [
-            self._prefill(int(first_rows[i]), int(computed[i]), int(lengths[i]), tables[i], device)
-            for i in np.flatnonzero(lengths > 1)
-        ]
+        order = decoding[np.argsort(known[decoding], kind="stable")]
+        decode_groups = groups(order, known, GATHER_BYTES // slot_bytes)
 
-    def __call__(self, query: torch.Tensor, keys_values: torch.Tensor, layer: torch.Tensor) -> torch.Tensor:
+        @functools.cache
+        def plan(window: int | None) -> _Plan:
+            decodes = [
+                self._decode(first_rows[group], tables[group], known[group], window, device)
+                for group in decode_groups
+            ]
+            prefills = [
+                self._prefill(
+                    int(first_rows[i]), int(computed[i]), int(lengths[i]), tables[i], window, device
+                )
+                for i in np.flatnonzero(lengths > 1)
+            ]
+            return _Plan(prefills, decodes)
+
+        self._plan = plan
+
+    def __call__(
+        self, query: torch.Tensor, keys_values: torch.Tensor, layer: torch.Tensor, window: int | None
+    ) -> torch.Tensor:
         """See the Protocol."""
+        plan = self._plan(window)
         by_head = keys_values.transpose(0, 1)
         layer.index_copy_(1, self._slots, by_head)
         pages = layer.view(layer.shape[0], -1, self._page_tokens * layer.shape[2])
         attended = torch.empty_like(query)
-        for prefill in self._prefills:
+        for prefill in plan.prefills:
             rows = slice(prefill.first, prefill.last)
             seen = by_head[:, rows] if prefill.pages is None else pages.index_select(1, prefill.pages)
             attended[rows] = _attend_prefill(query[rows], seen, prefill.mask)
-        for decode in self._decodes:
+        for decode in plan.decodes:
             seen = pages.index_select(1, decode.pages)
             attended[decode.rows] = _attend_decode(query[decode.rows], seen, decode.mask)
         return attended.flatten(1)
@@ -106,10 +130,14 @@ class SdpaAttention:
         rows: npt.NDArray[np.int64],
         tables: npt.NDArray[np.int64],
         known: npt.NDArray[np.int64],
+        window: int | None,
         device: torch.device,
     ) -> _Decode:
         width = -(-int(known.max()) // self._page_tokens)
-        mask = np.arange(width * self._page_tokens) < known[:, None]
+        seen = np.arange(width * self._page_tokens)
+        mask = seen < known[:, None]
+        if window is not None:
+            mask &= seen >= known[:, None] - window
         return _Decode(
             rows=torch.from_numpy(rows).to(device),
             pages=torch.from_numpy(tables[:, :width].ravel()).to(device),
@@ -117,13 +145,22 @@ class SdpaAttention:
         )
 
     def _prefill(
-        self, first: int, computed: int, length: int, table: npt.NDArray[np.int64], device: torch.device
+        self,
+        first: int,
+        computed: int,
+        length: int,
+        table: npt.NDArray[np.int64],
+        window: int | None,
+        device: torch.device,
     ) -> _Prefill:
-        if computed == 0:
+        if computed == 0 and (window is None or window >= length):
             return _Prefill(first, first + length, None, None)
         width = -(-(computed + length) // self._page_tokens)
         seen = torch.arange(width * self._page_tokens, device=device)
-        mask = seen <= torch.arange(computed, computed + length, device=device)[:, None]
+        positions = torch.arange(computed, computed + length, device=device)[:, None]
+        mask = seen <= positions
+        if window is not None:
+            mask &= seen > positions - window
         return _Prefill(first, first + length, torch.from_numpy(table[:width]).to(device), mask)
 
 

@@ -1,54 +1,23 @@
 """Reads a Hugging Face `config.json` into the few numbers that the transformer needs."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from kvring_node.model import rope
 from kvring_node.model.errors import ModelError, ModelFault
-
-
-@dataclass(frozen=True)
-class Family:
-    """How one architecture differs from the common decoder block."""
-
-    qk_norm: bool
-
-
-FAMILIES = {
-    "LlamaForCausalLM": Family(qk_norm=False),
-    "Qwen3ForCausalLM": Family(qk_norm=True),
-}
-
-
-class RopeKind(StrEnum):
-    """Rotary scalings that we compute; the values are those of `rope_type`."""
-
-    DEFAULT = "default"
-    LINEAR = "linear"
-    LLAMA3 = "llama3"
-
-
-@dataclass(frozen=True)
-class Rope:
-    """Rotary position embedding. The last three fields matter to LLAMA3 only."""
-
-    kind: RopeKind
-    theta: float
-    factor: float = 1.0
-    low_freq_factor: float = 1.0
-    high_freq_factor: float = 4.0
-    original_max_positions: int = 8192
+from kvring_node.model.families.family import Activation, Family, Traits
+from kvring_node.model.families.registry import FAMILIES
+from kvring_node.model.rope import Rope
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """Shape and constants of one model."""
 
-    family: Family
+    traits: Traits
     vocab_size: int
     hidden_size: int
     intermediate_size: int
@@ -58,10 +27,9 @@ class ModelConfig:
     head_dim: int
     max_positions: int
     rms_norm_eps: float
+    activation: Activation
     rope: Rope
     tied_embeddings: bool
-    attention_bias: bool
-    mlp_bias: bool
     dtype: str
 
 
@@ -133,27 +101,30 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _parse(raw: Mapping[str, Any]) -> ModelConfig:
+def _parse(given: Mapping[str, Any]) -> ModelConfig:
+    family = _family(given)
+    raw = {"hidden_act": "silu", **family.defaults, **given}
     num_heads = _size(raw["num_attention_heads"])
     hidden_size = _size(raw["hidden_size"])
     max_positions = _size(raw["max_position_embeddings"])
-    family = _family(raw)
-    _refuse_unsupported(raw)
+    head_dim = _size(raw.get("head_dim") or hidden_size // num_heads)
+    _size(raw["num_hidden_layers"])
+    traits = family.traits(raw)
+    _refuse_unsupported(raw, traits)
     return ModelConfig(
-        family=family,
+        traits=traits,
         vocab_size=_size(raw["vocab_size"]),
         hidden_size=hidden_size,
         intermediate_size=_size(raw["intermediate_size"]),
-        num_layers=_size(raw["num_hidden_layers"]),
+        num_layers=len(traits.windows),
         num_heads=num_heads,
         num_kv_heads=_size(raw.get("num_key_value_heads") or num_heads),
-        head_dim=_size(raw.get("head_dim") or hidden_size // num_heads),
+        head_dim=head_dim,
         max_positions=max_positions,
         rms_norm_eps=float(raw["rms_norm_eps"]),
-        rope=_rope(raw, max_positions),
-        tied_embeddings=bool(raw.get("tie_word_embeddings", False)),
-        attention_bias=bool(raw.get("attention_bias", False)),
-        mlp_bias=bool(raw.get("mlp_bias", False)),
+        activation=_activation(raw["hidden_act"], family),
+        rope=rope.parse(raw, head_dim, max_positions),
+        tied_embeddings=bool(raw["tie_word_embeddings"]),
         dtype=str(raw.get("dtype") or raw.get("torch_dtype") or "float32"),
     )
 
@@ -174,67 +145,23 @@ def _family(raw: Mapping[str, Any]) -> Family:
     return FAMILIES[names[0]]
 
 
-def _refuse_unsupported(raw: Mapping[str, Any]) -> None:
-    if raw.get("hidden_act", "silu") != "silu":
+def _activation(name: Any, family: Family) -> Activation:
+    if name not in family.activations:
         raise ModelError(
-            ModelFault.UNSUPPORTED_FEATURE, f"hidden_act {raw['hidden_act']} is not supported; only silu is"
+            ModelFault.UNSUPPORTED_FEATURE,
+            f"hidden_act {name} is not supported in this family; only {', '.join(family.activations)} is",
         )
+    return family.activations[name]
+
+
+def _refuse_unsupported(raw: Mapping[str, Any], traits: Traits) -> None:
     if raw.get("quantization_config"):
         raise ModelError(
             ModelFault.UNSUPPORTED_FEATURE,
             "quantised weights (quantization_config) are not supported; choose the model in bfloat16",
         )
-    if _slides(raw):
+    if rope.rotating_share(raw) != 1 and not traits.partial_rotation:
         raise ModelError(
             ModelFault.UNSUPPORTED_FEATURE,
-            "sliding window attention is not supported; choose a model with use_sliding_window false",
+            "partial rotation (partial_rotary_factor) is not supported in this family; choose another model",
         )
-
-
-def _slides(raw: Mapping[str, Any]) -> bool:
-    """Some models state a window and say that they do not use it; a window without a word is used."""
-    if set(raw.get("layer_types") or ()) - {"full_attention"}:
-        return True
-    return bool(raw.get("use_sliding_window", raw.get("sliding_window") is not None))
-
-
-def _rope(raw: Mapping[str, Any], max_positions: int) -> Rope:
-    """Reads both spellings: `rope_parameters` (transformers 5), `rope_theta` and `rope_scaling` (before).
-
-    Where both are there, `rope_scaling` counts, as in transformers.
-    """
-    scaling = raw.get("rope_scaling") or raw.get("rope_parameters") or {}
-    kind = scaling.get("rope_type") or scaling.get("type") or "default"
-    if kind not in set(RopeKind):
-        raise ModelError(
-            ModelFault.UNSUPPORTED_FEATURE,
-            f"rope scaling {kind} is not supported; only {', '.join(RopeKind)} are",
-        )
-    partial = scaling.get("partial_rotary_factor") or raw.get("partial_rotary_factor") or 1.0
-    if partial != 1 or any(isinstance(value, dict) for value in scaling.values()):
-        raise ModelError(
-            ModelFault.UNSUPPORTED_FEATURE,
-            "partial rotation (partial_rotary_factor) and a rope for each kind of layer are not supported; "
-            "choose another model",
-        )
-    rope = Rope(
-        kind=RopeKind(kind),
-        theta=float(scaling.get("rope_theta") or raw.get("rope_theta") or 10_000.0),
-    )
-    if rope.kind is RopeKind.DEFAULT:
-        return rope
-    factor = float(scaling["factor"])
-    if not factor > 0:
-        raise ValueError(f"rope factor {factor}")
-    if rope.kind is RopeKind.LINEAR:
-        return dataclasses.replace(rope, factor=factor)
-    low, high = float(scaling["low_freq_factor"]), float(scaling["high_freq_factor"])
-    if not low < high:
-        raise ValueError(f"low_freq_factor {low} is not below high_freq_factor {high}")
-    return dataclasses.replace(
-        rope,
-        factor=factor,
-        low_freq_factor=low,
-        high_freq_factor=high,
-        original_max_positions=int(scaling.get("original_max_position_embeddings") or max_positions),
-    )

@@ -1,6 +1,7 @@
 """One decoder for all families: embed, blocks of attention and MLP, norm, head."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody knows
@@ -8,7 +9,13 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody knows
 from kvring_node.model import rotary
 from kvring_node.model.attention import Attention
 from kvring_node.model.config import ModelConfig
+from kvring_node.model.families.family import Activation
 from kvring_node.model.weights import Weights
+
+ACTIVATIONS: dict[Activation, Callable[[torch.Tensor], torch.Tensor]] = {
+    Activation.SILU: F.silu,
+    Activation.GELU_TANH: functools.partial(F.gelu, approximate="tanh"),
+}
 
 
 class Norm:
@@ -19,36 +26,42 @@ class Norm:
         self._eps = eps
 
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Computes in float32 whatever the dtype, and scales in the dtype, as transformers does."""
+        """Computes in float32 whatever the dtype, and scales in the weight's dtype, as transformers does."""
         wide = hidden.float()
         scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self._eps)
-        return (wide * scale).to(hidden.dtype) * self._weight
+        return ((wide * scale).to(self._weight.dtype) * self._weight).to(hidden.dtype)
 
 
 class Linear:
     """A multiplication, several of a checkpoint's matrices in one where they share their input."""
 
-    def __init__(self, weights: Weights, names: list[str], rows: list[int], columns: int, bias: bool):
-        self._weight = weights.join([f"{name}.weight" for name in names], rows, columns)
-        self._bias = weights.join([f"{name}.bias" for name in names], rows) if bias else None
+    def __init__(self, weights: Weights, parts: Mapping[str, int], columns: int, bias: bool):
+        """`parts`: names in the checkpoint and their rows."""
+        rows = list(parts.values())
+        self._weight = weights.join([f"{name}.weight" for name in parts], rows, columns)
+        self._bias = weights.join([f"{name}.bias" for name in parts], rows) if bias else None
 
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
-        """`[tokens, columns]` to `[tokens, sum(rows)]`."""
+        """`[tokens, columns]` to `[tokens, sum of rows]`."""
         return F.linear(hidden, self._weight, self._bias)
 
 
 class SelfAttention:
     """Projections and rotation; what is seen is the Attention's business."""
 
-    def __init__(self, config: ModelConfig, weights: Weights, prefix: str):
+    def __init__(self, config: ModelConfig, weights: Weights, prefix: str, window: int | None):
+        traits = config.traits
         self._num_heads = config.num_heads
         self._num_rotated = config.num_heads + config.num_kv_heads
         self._head_dim = config.head_dim
+        self._window = window
         query, keys = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
-        names = [f"{prefix}.{name}_proj" for name in "qkv"]
-        self._project = Linear(weights, names, [query, keys, keys], config.hidden_size, config.attention_bias)
-        self._out = Linear(weights, [f"{prefix}.o_proj"], [config.hidden_size], query, config.attention_bias)
-        self._norm = _qk_norm(config, weights, prefix) if config.family.qk_norm else None
+        parts = {f"{prefix}.q_proj": query, f"{prefix}.k_proj": keys, f"{prefix}.v_proj": keys}
+        if traits.fused:
+            parts = {f"{prefix}.qkv_proj": query + 2 * keys}
+        self._project = Linear(weights, parts, config.hidden_size, traits.qkv_bias)
+        self._out = Linear(weights, {f"{prefix}.o_proj": config.hidden_size}, query, traits.output_bias)
+        self._norm = _qk_norm(config, weights, prefix) if traits.qk_norm else None
 
     def __call__(
         self, hidden: torch.Tensor, angles: torch.Tensor, attention: Attention, layer: torch.Tensor
@@ -58,31 +71,34 @@ class SelfAttention:
         rotated = heads[:, : self._num_rotated]
         normed = rotated if self._norm is None else self._norm(rotated)
         rotated.copy_(rotary.rotate(normed, angles))
-        return self._out(attention(heads[:, : self._num_heads], heads[:, self._num_heads :], layer))
+        query, keys_values = heads[:, : self._num_heads], heads[:, self._num_heads :]
+        return self._out(attention(query, keys_values, layer, self._window))
 
 
 class Mlp:
-    """Gated MLP (SwiGLU, Shazeer, arXiv 2002.05202)."""
+    """Gated MLP (Shazeer, arXiv 2002.05202)."""
 
     def __init__(self, config: ModelConfig, weights: Weights, prefix: str):
-        hidden, inner, bias = config.hidden_size, config.intermediate_size, config.mlp_bias
-        self._gate_up = Linear(
-            weights, [f"{prefix}.gate_proj", f"{prefix}.up_proj"], [inner, inner], hidden, bias
-        )
-        self._down = Linear(weights, [f"{prefix}.down_proj"], [hidden], inner, bias)
+        hidden, inner, bias = config.hidden_size, config.intermediate_size, config.traits.mlp_bias
+        parts = {f"{prefix}.gate_proj": inner, f"{prefix}.up_proj": inner}
+        if config.traits.fused:
+            parts = {f"{prefix}.gate_up_proj": 2 * inner}
+        self._gate_up = Linear(weights, parts, hidden, bias)
+        self._down = Linear(weights, {f"{prefix}.down_proj": hidden}, inner, bias)
+        self._activate = ACTIVATIONS[config.activation]
 
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
         """`[tokens, hidden_size]` to the same."""
         gate, up = self._gate_up(hidden).chunk(2, dim=-1)
-        return self._down(F.silu(gate).mul_(up))
+        return self._down(self._activate(gate).mul_(up))
 
 
 class Block:
     """Norm, attention, norm, MLP, and the residual stream around them."""
 
-    def __init__(self, config: ModelConfig, weights: Weights, prefix: str):
+    def __init__(self, config: ModelConfig, weights: Weights, prefix: str, window: int | None):
         self._attention_norm = _norm(config, weights, f"{prefix}.input_layernorm")
-        self._attention = SelfAttention(config, weights, f"{prefix}.self_attn")
+        self._attention = SelfAttention(config, weights, f"{prefix}.self_attn", window)
         self._mlp_norm = _norm(config, weights, f"{prefix}.post_attention_layernorm")
         self._mlp = Mlp(config, weights, f"{prefix}.mlp")
 
@@ -104,10 +120,14 @@ class Transformer:
             ModelError: a tensor is missing or has another shape.
         """
         self._embedding = weights.take("model.embed_tokens.weight", config.vocab_size, config.hidden_size)
-        self._blocks = [Block(config, weights, f"model.layers.{i}") for i in range(config.num_layers)]
+        self._embedding_scale = _embedding_scale(config, self._embedding.dtype)
+        self._blocks = [
+            Block(config, weights, f"model.layers.{i}", window)
+            for i, window in enumerate(config.traits.windows)
+        ]
         self._norm = _norm(config, weights, "model.norm")
         self._head = _head(config, weights, self._embedding)
-        table = rotary.make_table(config.rope, config.head_dim, max_positions)
+        table = rotary.make_table(config.rope, max_positions)
         self._angles = table.to(device=self._embedding.device, dtype=self._embedding.dtype)
 
     def forward(
@@ -119,6 +139,8 @@ class Transformer:
     ) -> torch.Tensor:
         """Logits `[len(rows), vocab_size]` after tokens `token_ids[rows]`; keys and values go to `layers`."""
         hidden = F.embedding(token_ids, self._embedding)
+        if self._embedding_scale is not None:
+            hidden *= self._embedding_scale
         angles = self._angles[attention.positions]
         for block, layer in zip(self._blocks, layers, strict=True):
             hidden = block(hidden, angles, attention, layer)
@@ -134,8 +156,18 @@ def _head(config: ModelConfig, weights: Weights, embedding: torch.Tensor) -> tor
     return embedding if config.tied_embeddings and torch.equal(head, embedding) else head
 
 
+def _embedding_scale(config: ModelConfig, dtype: torch.dtype) -> float | None:
+    """Rounded to the dtype, as in transformers."""
+    return (
+        float(torch.tensor(config.hidden_size**0.5, dtype=dtype)) if config.traits.scaled_embedding else None
+    )
+
+
 def _norm(config: ModelConfig, weights: Weights, name: str) -> Norm:
-    return Norm(weights.take(f"{name}.weight", config.hidden_size), config.rms_norm_eps)
+    weight = weights.take(f"{name}.weight", config.hidden_size)
+    if config.traits.zero_centred_norms:
+        weight = weight.float() + 1.0
+    return Norm(weight, config.rms_norm_eps)
 
 
 def _qk_norm(config: ModelConfig, weights: Weights, prefix: str) -> Norm:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from tests.support import engine_cases
+from tests.support import engine_cases, tiny_models
 
 from kvring_node import loading
 from kvring_node.batch import Batch, Draw
@@ -30,9 +30,9 @@ class Saved:
 def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Saved]:
     torch.set_num_threads(1)
     models = {}
-    for name, (make, overrides) in engine_cases.MODELS.items():
+    for name, (kind, overrides) in engine_cases.MODELS.items():
         folder = tmp_path_factory.mktemp(name)
-        models[name] = Saved(folder, make(folder, **overrides))
+        models[name] = Saved(folder, tiny_models.make(kind, folder, **overrides))
     return models
 
 

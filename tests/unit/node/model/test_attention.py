@@ -32,9 +32,10 @@ def step(spans: list[tuple[int, int]], page_tokens: int) -> Batch:
     page_tokens=st.sampled_from([2, 8]),
     num_kv_heads=st.sampled_from([1, 2]),
     slot_bytes=st.sampled_from([64, attention.GATHER_BYTES]),  # one group for all, or one for each
+    window=st.sampled_from([None, 1, 3, 10]),
 )
 def test_equals_the_slow_twin(
-    spans: list[tuple[int, int]], page_tokens: int, num_kv_heads: int, slot_bytes: int
+    spans: list[tuple[int, int]], page_tokens: int, num_kv_heads: int, slot_bytes: int, window: int | None
 ) -> None:
     batch = step(spans, page_tokens)
     generator = torch.Generator().manual_seed(len(batch.token_ids))
@@ -45,8 +46,8 @@ def test_equals_the_slow_twin(
     layer = torch.randn(2 * num_kv_heads, num_slots, HEAD_DIM, generator=generator)
     slow_layer = layer.clone()
     fast = SdpaAttention(batch, page_tokens, slot_bytes, torch.device("cpu"))
-    got = fast(query, keys_values, layer)
-    want = naive_attention.attend(batch, query, keys_values, slow_layer, page_tokens)
+    got = fast(query, keys_values, layer, window)
+    want = naive_attention.attend(batch, query, keys_values, slow_layer, page_tokens, window)
     torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(layer, slow_layer, atol=0, rtol=0)
 

@@ -1,0 +1,156 @@
+"""Rotary position embedding as config.json asks for it; `rotary` computes it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kvring_node.model.errors import ModelError, ModelFault
+
+
+@dataclass(frozen=True)
+class Rope:
+    """Unscaled. The first `width` of a head's numbers rotate, the slowest about once in `theta` tokens."""
+
+    theta: float
+    width: int
+
+
+@dataclass(frozen=True)
+class LinearRope(Rope):
+    """Positions divided by `factor`."""
+
+    factor: float
+
+
+@dataclass(frozen=True)
+class Llama3Rope(LinearRope):
+    """Low frequencies divided by `factor`, high ones kept; the bounds count turns over the old length."""
+
+    low_freq_factor: float
+    high_freq_factor: float
+    original_max_positions: int
+
+
+@dataclass(frozen=True)
+class YarnRope(LinearRope):
+    """The same idea with a ramp over the numbers of a head, and longer vectors (arXiv 2309.00071)."""
+
+    beta_fast: float
+    beta_slow: float
+    truncate: bool
+    original_max_positions: int
+    mscale: float | None
+    mscale_all_dim: float | None
+    attention_factor: float | None
+
+
+@dataclass(frozen=True)
+class LongRope(Rope):
+    """A factor for each frequency, of two sets (arXiv 2402.13753)."""
+
+    short_factors: tuple[float, ...]
+    long_factors: tuple[float, ...]
+    original_max_positions: int
+    factor: float
+    attention_factor: float | None
+
+
+def parse(raw: Mapping[str, Any], head_dim: int, max_positions: int) -> Rope:
+    """Reads both spellings: `rope_parameters` (transformers 5), `rope_theta` and `rope_scaling` (before).
+
+    Where both are there, `rope_scaling` counts, as in transformers.
+
+    Raises:
+        ModelError: a scaling that we do not compute.
+        KeyError: a scaling lacks a number.
+        ValueError: a number makes no sense.
+    """
+    scaling = raw.get("rope_scaling") or raw.get("rope_parameters") or {}
+    if any(isinstance(value, dict) for value in scaling.values()):
+        raise ModelError(
+            ModelFault.UNSUPPORTED_FEATURE,
+            "a rope for each kind of layer is not supported; choose another model",
+        )
+    kind = scaling.get("rope_type") or scaling.get("type") or "default"
+    if "long_factor" in scaling:  # the first releases of Phi-3 call it su or yarn
+        kind = "longrope"
+    if kind not in _READERS:
+        raise ModelError(
+            ModelFault.UNSUPPORTED_FEATURE,
+            f"rope scaling {kind} is not supported; only {', '.join(_READERS)} are",
+        )
+    plain = Rope(
+        theta=float(scaling.get("rope_theta") or raw.get("rope_theta") or 10_000.0),
+        width=int(head_dim * rotating_share(raw)),
+    )
+    original = (
+        raw.get("original_max_position_embeddings")
+        or scaling.get("original_max_position_embeddings")
+        or max_positions
+    )
+    return _READERS[kind](plain, {**scaling, "original": int(original), "max": max_positions})
+
+
+def rotating_share(raw: Mapping[str, Any]) -> float:
+    """Which share of a head rotates."""
+    scaling = raw.get("rope_scaling") or raw.get("rope_parameters") or {}
+    return float(scaling.get("partial_rotary_factor") or raw.get("partial_rotary_factor") or 1.0)
+
+
+def _plain(rope: Rope, _: Mapping[str, Any]) -> Rope:
+    """Also for `dynamic`: it scales from `max_position_embeddings` on, where we end."""
+    return rope
+
+
+def _linear(rope: Rope, scaling: Mapping[str, Any]) -> Rope:
+    return LinearRope(rope.theta, rope.width, _factor(scaling))
+
+
+def _llama3(rope: Rope, scaling: Mapping[str, Any]) -> Rope:
+    factor = _factor(scaling)
+    low, high = float(scaling["low_freq_factor"]), float(scaling["high_freq_factor"])
+    if not low < high:
+        raise ValueError(f"low_freq_factor {low} is not below high_freq_factor {high}")
+    return Llama3Rope(rope.theta, rope.width, factor, low, high, scaling["original"])
+
+
+def _yarn(rope: Rope, scaling: Mapping[str, Any]) -> Rope:
+    return YarnRope(
+        rope.theta,
+        rope.width,
+        _factor(scaling),
+        beta_fast=float(scaling.get("beta_fast") or 32),
+        beta_slow=float(scaling.get("beta_slow") or 1),
+        truncate=bool(scaling.get("truncate", True)),
+        original_max_positions=scaling["original"],
+        mscale=scaling.get("mscale"),
+        mscale_all_dim=scaling.get("mscale_all_dim"),
+        attention_factor=scaling.get("attention_factor"),
+    )
+
+
+def _longrope(rope: Rope, scaling: Mapping[str, Any]) -> Rope:
+    short, long = (tuple(map(float, scaling[f"{name}_factor"])) for name in ("short", "long"))
+    if {len(short), len(long)} != {rope.width // 2}:
+        raise ValueError(f"{len(short)} short and {len(long)} long factors for {rope.width // 2} frequencies")
+    factor = scaling.get("factor") or scaling["max"] / scaling["original"]
+    return LongRope(
+        rope.theta, rope.width, short, long, scaling["original"], factor, scaling.get("attention_factor")
+    )
+
+
+def _factor(scaling: Mapping[str, Any]) -> float:
+    factor = float(scaling["factor"])
+    if not factor > 0:
+        raise ValueError(f"rope factor {factor}")
+    return factor
+
+
+_READERS: dict[str, Callable[[Rope, Mapping[str, Any]], Rope]] = {
+    "default": _plain,
+    "dynamic": _plain,
+    "linear": _linear,
+    "llama3": _llama3,
+    "yarn": _yarn,
+    "longrope": _longrope,
+}
