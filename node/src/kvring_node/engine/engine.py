@@ -123,9 +123,9 @@ class Engine:
         self._parts.pool.forget()
 
     def check(self) -> None:
-        """Verifies every invariant of the page pool.
+        """Verifies every invariant of pages and page tables.
 
         Raises:
             AssertionError: naming the invariant that is broken.
         """
-        self._parts.pool.check(self._scheduler.page_tables())
+        self._scheduler.check()

@@ -88,7 +88,7 @@ class InFlight:
             message.finish_reason, message.is_last = advance.finish_reason, is_last
             if advance.logprobs is not None:
                 message.logprobs = [advance.logprobs]
-            if sequence.prompt_logprobs and sequence.num_generated == 1:
+            if sequence.prompt_logprobs and sequence.index == 0 and sequence.num_generated == 1:
                 message.prompt_logprobs = sequence.prompt_logprobs
             yield message
         if is_last:

@@ -6,7 +6,6 @@ a long prompt never stands half computed in the way of another; only decoding gr
 left the last sequence that runs gives up its pages and is computed again later.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -63,10 +62,6 @@ class Scheduler:
         """Partial pages that were copied because a fork wrote to them."""
         return self._tables.num_copies
 
-    def page_tables(self) -> Iterator[list[int]]:
-        """Page tables of all sequences, for the pool's check."""
-        return (sequence.pages for sequence in self._running)
-
     def add(self, sequence: Sequence) -> None:
         """Takes a sequence in, and its siblings with it."""
         self._waiting.push(sequence)
@@ -117,6 +112,14 @@ class Scheduler:
             sequence, _ = self._running.popitem()
             self._line_up_again(sequence)
         self._tables.forget()
+
+    def check(self) -> None:
+        """Verifies every invariant of pages and page tables.
+
+        Raises:
+            AssertionError: naming the invariant that is broken.
+        """
+        self._tables.check(self._running)
 
     def _continue_running(self, chunks: list[Chunk]) -> tuple[int, bool]:
         budget = self._limits.max_batch_tokens

@@ -19,7 +19,7 @@ class PagePool:
         self._references = [0] * num_pages
         self._free = list(range(num_pages - 1, -1, -1))
         self._evictable: OrderedDict[int, None] = OrderedDict()
-        self._digest_of: dict[int, Digest] = {}
+        self._digest_of: list[Digest | None] = [None] * num_pages
         self._page_of: dict[Digest, int] = {}
         self.num_saved = 0
         """References beyond the first of each page: so many more pages would be needed without sharing."""
@@ -47,11 +47,15 @@ class PagePool:
         """
         if count > self.num_available:
             raise ValueError(f"{count} pages asked for, {self.num_available} available")
-        while len(self._free) < count:
+        free, references = self._free, self._references
+        for _ in range(count - len(free)):
             self._evict()
-        pages = [self._free.pop() for _ in range(count)]
+        first = len(free) - count
+        pages = free[first:]
+        del free[first:]
+        pages.reverse()
         for page in pages:
-            self._references[page] = 1
+            references[page] = 1
         return pages
 
     def retain(self, pages: Iterable[int]) -> None:
@@ -65,14 +69,15 @@ class PagePool:
 
     def release(self, pages: Iterable[int]) -> None:
         """Takes a reference from each page. Give a table back to front, so that its tail is evicted first."""
+        references, digest_of = self._references, self._digest_of
         for page in pages:
-            self._references[page] -= 1
-            if self._references[page] > 0:
+            references[page] -= 1
+            if references[page]:
                 self.num_saved -= 1
-            elif page in self._digest_of:
-                self._evictable[page] = None
-            else:
+            elif digest_of[page] is None:
                 self._free.append(page)
+            else:
+                self._evictable[page] = None
 
     def is_shared(self, page: int) -> bool:
         """Whether several tables hold this page: nobody may write to it."""
@@ -80,7 +85,7 @@ class PagePool:
 
     def seal(self, page: int, digest: Digest) -> None:
         """Makes a full, computed page known by its digest; a second one of the same content stays unknown."""
-        if digest not in self._page_of and page not in self._digest_of:
+        if digest not in self._page_of and self._digest_of[page] is None:
             self._page_of[digest] = page
             self._digest_of[page] = digest
 
@@ -88,11 +93,15 @@ class PagePool:
         """The page of this digest; retain it before anything else is allocated."""
         return self._page_of.get(digest)
 
+    def digest(self, page: int) -> Digest | None:
+        """What this page is known by."""
+        return self._digest_of[page]
+
     def forget(self) -> None:
         """Makes every page unknown; those that nobody holds become free."""
         self._free += self._evictable
         self._evictable.clear()
-        self._digest_of.clear()
+        self._digest_of = [None] * self.num_pages
         self._page_of.clear()
 
     def check(self, tables: Iterable[Iterable[int]]) -> None:
@@ -105,26 +114,34 @@ class PagePool:
         for table in tables:
             for page in table:
                 held[page] += 1
-        _hold(held == self._references, "references equal table entries")
-        _hold(sum(count - 1 for count in held if count) == self.num_saved, "saved pages are counted")
-        free = set(self._free)
-        _hold(len(free) == len(self._free), "no page is free twice")
-        idle = {page for page, count in enumerate(self._references) if count == 0}
-        _hold(free | set(self._evictable) == idle, "an unreferenced page is free or evictable")
-        _hold(free.isdisjoint(self._evictable), "no page is free and evictable")
-        _hold(free.isdisjoint(self._digest_of), "a free page has no digest")
-        _hold(set(self._evictable) <= set(self._digest_of), "an evictable page has a digest")
-        _hold(
-            {digest: page for page, digest in self._digest_of.items()} == self._page_of,
-            "digests and pages agree",
+        hold(held == self._references, "references equal table entries")
+        hold(sum(count - 1 for count in held if count) == self.num_saved, "saved pages are counted")
+        free, evictable = set(self._free), set(self._evictable)
+        known = {page for page, digest in enumerate(self._digest_of) if digest is not None}
+        hold(len(free) == len(self._free), "no page is free twice")
+        hold(free.isdisjoint(evictable), "no page is free and evictable")
+        hold(
+            free | evictable == {page for page in range(self.num_pages) if not held[page]},
+            "all pages are somewhere",
         )
+        hold(free.isdisjoint(known), "a free page has no digest")
+        hold(evictable <= known, "an evictable page has a digest")
+        hold({self._digest_of[page]: page for page in known} == self._page_of, "digests and pages agree")
 
     def _evict(self) -> None:
         page, _ = self._evictable.popitem(last=False)
-        del self._page_of[self._digest_of.pop(page)]
+        digest = self._digest_of[page]
+        assert digest is not None
+        del self._page_of[digest]
+        self._digest_of[page] = None
         self._free.append(page)
 
 
-def _hold(condition: bool, invariant: str) -> None:
+def hold(condition: bool, invariant: str) -> None:
+    """An invariant of pages and tables, checked.
+
+    Raises:
+        AssertionError: it does not hold.
+    """
     if not condition:
-        raise AssertionError(f"page pool broken: {invariant}")
+        raise AssertionError(f"pages broken: {invariant}")

@@ -49,6 +49,17 @@ class PrefixIndex:
             self._pool.seal(sequence.pages[position], sequence.digests[position])
         sequence.num_sealed = num_full
 
+    def contents(self, sequence: Sequence) -> list[object]:
+        """What each page of `sequence` must hold: its digest when full, else what it has of a page.
+
+        Computed anew from the tokens. Pages without a computed token hold nothing that equals anything.
+        """
+        size, tokens = self._page_tokens, sequence.token_ids[: sequence.num_computed]
+        found: list[object] = [*keys.page_digests(self._root, tokens, size)]
+        if len(tokens) % size:
+            found.append((found[-1] if found else self._root, tokens[len(found) * size :]))
+        return found + [object() for _ in sequence.pages[len(found) :]]
+
     def _chain(self, sequence: Sequence, num_pages: int) -> None:
         digests, size = sequence.digests, self._page_tokens
         if len(digests) < num_pages:

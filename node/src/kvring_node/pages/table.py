@@ -1,6 +1,8 @@
 """Page tables: gives sequences their pages and takes them back."""
 
-from kvring_node.pages.pool import PagePool
+from collections.abc import Iterable
+
+from kvring_node.pages.pool import PagePool, hold
 from kvring_node.pages.prefix import PrefixIndex
 from kvring_node.sequence import Sequence
 
@@ -83,6 +85,26 @@ class PageTables:
         sequence.pages = []
         sequence.num_sealed = 0
         sequence.num_computed = 0
+
+    def check(self, sequences: Iterable[Sequence]) -> None:
+        """Verifies, between two steps, every invariant of pages and of the tables of all `sequences`.
+
+        Raises:
+            AssertionError: naming the invariant that is broken.
+        """
+        sequences = list(sequences)
+        self._pool.check(sequence.pages for sequence in sequences)
+        hold(not self._copies, "no copy is still to be made")
+        held: dict[int, object] = {}
+        for sequence in sequences:
+            pages, contents = sequence.pages, self._prefix.contents(sequence)
+            hold(len(set(pages)) == len(pages), "no table holds a page twice")
+            hold(len(contents) == len(pages), "computed tokens have pages")
+            for page, content in zip(pages, contents, strict=True):
+                hold(
+                    held.setdefault(page, content) == content, "who shares a page has computed the same in it"
+                )
+                hold(self._pool.digest(page) in (None, content), "a page is known by what it holds")
 
     def _copy_on_write(self, pages: list[int], position: int) -> None:
         (copy,) = self._pool.allocate(1)
