@@ -38,7 +38,6 @@ GEMMA = Family(
         "rms_norm_eps": 1e-6,
         "tie_word_embeddings": True,
         "attention_bias": False,
-        "eos_token_id": 1,
     },
     traits=_traits,
     # The first releases say gelu and mean its approximation by tanh.

@@ -24,7 +24,6 @@ LLAMA = Family(
         "tie_word_embeddings": False,
         "attention_bias": False,
         "mlp_bias": False,
-        "eos_token_id": 2,
     },
     traits=_traits,
 )

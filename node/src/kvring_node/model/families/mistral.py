@@ -23,7 +23,6 @@ MISTRAL = Family(
         "rms_norm_eps": 1e-6,
         "tie_word_embeddings": False,
         "sliding_window": 4096,
-        "eos_token_id": 2,
     },
     traits=_traits,
 )

@@ -23,7 +23,6 @@ PHI3 = Family(
         "rms_norm_eps": 1e-5,
         "tie_word_embeddings": False,
         "sliding_window": None,
-        "eos_token_id": 32000,
     },
     traits=_traits,
 )
