@@ -5,7 +5,7 @@ given away too early, shared wrongly or never written changes the answer.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kvring_node.batch import Batch, Draw, Drawn
 
@@ -23,16 +23,18 @@ def _seed(draw: Draw) -> list[int]:
 
 
 class PaperRunner:
-    """Implements the engine's Runner; keeps the sizes of the batches that it was given."""
+    """Implements the engine's Runner; keeps the sizes of its batches; `before_step` may wait or raise."""
 
     def __init__(self, page_tokens: int):
         self._page_tokens = page_tokens
         self._slots: dict[int, int] = {}
         self.batch_tokens: list[int] = []
         self.num_copies = 0
+        self.before_step: Callable[[], object] = lambda: None
 
     def run(self, batch: Batch) -> Drawn:
         """Writes the batch's tokens to their slots, then answers every draw from what the pages hold."""
+        self.before_step()
         self.batch_tokens.append(len(batch.token_ids))
         self.num_copies += len(batch.copies)
         self._copy(batch.copies)

@@ -164,11 +164,18 @@ class LoadFailed(msgspec.Struct, frozen=True, tag=True):
     message: str
 
 
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """Engine to front, its last word: a step failed, and the process ends."""
+
+    message: str
+
+
 class Stats(msgspec.Struct, frozen=True, tag=True):
     """Engine to front, at most once a step and at least once a second: gauges and running totals.
 
     `num_coalesced`: requests answered by another one's run. `num_pages_saved`: pages that tables share now
     beyond their first holder. `num_pages_copied`: partial pages copied because a fork wrote to them.
+    `step_tokens`, `step_s`: what the latest step computed, prompt and answer tokens together, and its time.
     """
 
     num_running: int
@@ -182,7 +189,9 @@ class Stats(msgspec.Struct, frozen=True, tag=True):
     num_coalesced: int = 0
     num_pages_saved: int = 0
     num_pages_copied: int = 0
+    step_tokens: int = 0
+    step_s: float = 0.0
 
 
 ToEngine = Submit | Abort
-FromEngine = Tokens | Refused | Loaded | LoadFailed | Stats
+FromEngine = Tokens | Refused | Loaded | LoadFailed | Failed | Stats

@@ -4,27 +4,29 @@ from collections.abc import Sequence
 
 
 class StopMatcher:
-    """Passes text through up to the first stop string, which is left out.
+    """Passes text through up to the first stop string, which is left out, or with `keeps` is the end.
 
     Text that may still turn out to be the beginning of a stop string is held back; never more than the
     longest stop string less one character.
     """
 
-    def __init__(self, stops: Sequence[str]) -> None:
+    def __init__(self, stops: Sequence[str], *, keeps: bool = False) -> None:
         self.stops = tuple(stops)
+        self.keeps = keeps
         self._held = ""
-        self.matched = False
+        self.matched: str | None = None
 
     def push(self, text: str) -> str:
-        """The text now sure to be part of the answer; `matched` says whether a stop string ended it."""
+        """The text now sure to be part of the answer; `matched` is the stop string that ended it, if any."""
         if not self.stops:
             return text
         text = self._held + text
         # The stop string that is complete first wins, then the longer one: however the text is cut.
         matches = [(at + len(stop), at) for stop in self.stops if (at := text.find(stop)) >= 0]
         if matches:
-            self.matched, self._held = True, ""
-            return text[: min(matches)[1]]
+            end, start = min(matches)
+            self.matched, self._held = text[start:end], ""
+            return text[: end if self.keeps else start]
         num_held = max(_overlap(text, stop) for stop in self.stops)
         sure, self._held = text[: len(text) - num_held], text[len(text) - num_held :]
         return sure

@@ -1,21 +1,30 @@
-"""Prompts in, text out: the loop around an engine that lives in the caller's own process."""
+"""Prompts in, text out, for an engine that lives in the caller's own process.
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+`Reading` is what all callers share: it makes the requests of one call and puts their answers together.
+`stream` turns the engine itself; `asynchronous` reads what a thread turns.
+"""
 
-from kvring_node.engine.ports import Codec, TextStream
-from kvring_node.messages import FinishReason, Refused, SamplingParams, Submit, Tokens
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+from kvring_node.engine.ports import Codec
+from kvring_node.engine.wording import Wording
+from kvring_node.messages import FinishReason, Refused, SamplingParams, Submit, TokenLogprobs, Tokens
 
 Prompt = str | list[int]
 """Text, or the token ids that somebody made of it."""
+Prompts = Prompt | Sequence[Prompt]
+"""One or many."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """What one step added to an answer to prompt number `index`; its last one has a finish reason.
+    """What came at once of an answer to prompt number `index`; its last one has a finish reason.
 
-    `answer` counts the answers to one prompt, of which there are `n`.
+    `answer` counts the answers to one prompt, of which there are `n`. `logprobs` has one for each of
+    `token_ids` and `prompt_logprobs`, with a prompt's first pieces, one for each of its tokens but the first,
+    where they were asked for.
     """
 
     index: int
@@ -24,21 +33,106 @@ class Piece:
     token_ids: list[int]
     num_cached_tokens: int
     finish_reason: FinishReason | None
+    logprobs: list[TokenLogprobs] | None = None
+    prompt_logprobs: list[TokenLogprobs] | None = None
 
 
 @dataclass(frozen=True)
 class Completion:
-    """The whole answer to one prompt."""
+    """A whole answer to one prompt; see `Piece`."""
 
     text: str
     token_ids: list[int]
     num_prompt_tokens: int
     num_cached_tokens: int
     finish_reason: FinishReason
+    logprobs: list[TokenLogprobs] | None = None
+    prompt_logprobs: list[TokenLogprobs] | None = None
+
+
+@dataclass
+class _Asked:
+    """One prompt: its answers that have not ended."""
+
+    index: int
+    answers: dict[int, Wording] = field(default_factory=dict)
+
+
+class Reading:
+    """The requests of one call, and their answers in the making.
+
+    Attributes:
+        submits: the requests, in the order of the prompts.
+    """
+
+    def __init__(
+        self, codec: Codec, prompts: Prompts, params: SamplingParams, stop: Sequence[str], name: str = "call"
+    ) -> None:
+        """`name` tells this call from others that the engine serves at the same time."""
+        self._num_answers = params.n
+        self._asked: dict[str, _Asked] = {}
+        self.submits: list[Submit] = []
+        for index, prompt in enumerate(_many(prompts)):
+            token_ids = codec.encode(prompt) if isinstance(prompt, str) else prompt
+            submit = Submit(request_id=f"{name}-{index}", prompt_token_ids=token_ids, params=params)
+            wordings = {answer: Wording(codec.detokenizer(), stop) for answer in range(params.n)}
+            self._asked[submit.request_id] = _Asked(index, wordings)
+            self.submits.append(submit)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether any answer is still to come."""
+        return bool(self._asked)
+
+    def waits_for(self, request_id: str) -> bool:
+        """Whether an answer to this request is still to come."""
+        return request_id in self._asked
+
+    def refuse(self, refused: Refused) -> ValueError:
+        """A prompt that can never run, as the error that its caller gets."""
+        index = self._asked.pop(refused.request_id).index
+        return ValueError(f"prompt {index}: {refused.message}")
+
+    def take(self, message: Tokens) -> Piece | None:
+        """What a message says; None when a stop string has ended that answer before."""
+        asked = self._asked.get(message.request_id)
+        wording = asked.answers.get(message.index) if asked else None
+        if asked is None or wording is None:
+            return None
+        said = wording.push(message.token_ids, message.finish_reason)
+        if said.finish_reason is not None:
+            del asked.answers[message.index]
+            if not asked.answers:
+                del self._asked[message.request_id]
+        return Piece(
+            asked.index,
+            message.index,
+            said.text,
+            message.token_ids[: said.num_tokens],
+            message.num_cached_tokens,
+            said.finish_reason,
+            message.logprobs[: said.num_tokens] if message.logprobs is not None else None,
+            message.prompt_logprobs,
+        )
+
+    def completions(self, pieces: Iterable[Piece]) -> list[Completion]:
+        """All pieces put together: in the order of the prompts, `n` answers for each."""
+        num_answers = self._num_answers
+        parts: list[list[Piece]] = [[] for _ in range(len(self.submits) * num_answers)]
+        for piece in pieces:
+            parts[piece.index * num_answers + piece.answer].append(piece)
+        return [
+            _completion(self.submits[number // num_answers], answer) for number, answer in enumerate(parts)
+        ]
 
 
 class Steps(Protocol):
-    """The part of the engine that the loop turns."""
+    """The part of the engine that `stream` turns."""
+
+    @property
+    def has_work(self) -> bool:
+        """Whether somebody else's requests are in it."""
+        ...
 
     def add(self, request: Submit) -> Refused | None:
         """Takes a request in, or says why it can never run."""
@@ -53,70 +147,52 @@ class Steps(Protocol):
         ...
 
 
-def stream(engine: Steps, codec: Codec, prompts: Sequence[Prompt], params: SamplingParams) -> Iterator[Piece]:
-    """Generates for all prompts at once and yields pieces as they come; stop iterating to abort the rest.
+def stream(engine: Steps, reading: Reading) -> Iterator[Piece]:
+    """Computes all requests at once and yields pieces as they come; stop iterating to abort the rest.
 
     Raises:
         ValueError: a prompt that can never run, with the reason.
+        RuntimeError: the engine serves another call, whose pieces would be lost.
     """
-    indexes: dict[str, int] = {}
-    streams = [[codec.detokenizer() for _ in range(params.n)] for _ in prompts]
+    if engine.has_work:
+        raise RuntimeError("the engine serves another call; end that first, or share it by an AsyncEngine")
     try:
-        for index, prompt in enumerate(prompts):
-            request_id = f"prompt-{index}"
-            refused = engine.add(
-                Submit(request_id=request_id, prompt_token_ids=encode(codec, prompt), params=params)
-            )
+        for submit in reading.submits:
+            refused = engine.add(submit)
             if refused is not None:
-                raise ValueError(f"prompt {index}: {refused.message}")
-            indexes[request_id] = index
-        while indexes:
+                raise reading.refuse(refused)
+        while reading.is_open:
             for message in engine.step():
-                index = indexes[message.request_id]
-                yield _piece(message, index, streams[index][message.index])
-                if message.is_last:
-                    del indexes[message.request_id]
+                piece = reading.take(message)
+                if not reading.waits_for(message.request_id):
+                    engine.abort(message.request_id)  # a stop string ended what the engine would go on with
+                if piece is not None:
+                    yield piece
     finally:
-        for request_id in indexes:
-            engine.abort(request_id)
+        for submit in reading.submits:
+            engine.abort(submit.request_id)
 
 
-def generate(
-    engine: Steps, codec: Codec, prompts: Sequence[Prompt], params: SamplingParams
-) -> list[Completion]:
-    """Generates for all prompts at once; answers in the order of the prompts, `n` for each.
-
-    Raises:
-        ValueError: a prompt that can never run, with the reason.
-    """
-    encoded = [encode(codec, prompt) for prompt in prompts]
-    pieces: list[list[Piece]] = [[] for _ in range(len(prompts) * params.n)]
-    for piece in stream(engine, codec, encoded, params):
-        pieces[piece.index * params.n + piece.answer].append(piece)
-    return [_completion(encoded[number // params.n], parts) for number, parts in enumerate(pieces)]
+def _many(prompts: Prompts) -> Sequence[Prompt]:
+    if isinstance(prompts, str):
+        return [prompts]
+    is_one = bool(prompts) and all(isinstance(part, int) for part in prompts)
+    return cast("Sequence[Prompt]", [prompts] if is_one else prompts)
 
 
-def encode(codec: Codec, prompt: Prompt) -> list[int]:
-    """Token ids of a prompt of either kind."""
-    return codec.encode(prompt) if isinstance(prompt, str) else prompt
-
-
-def _piece(message: Tokens, index: int, stream: TextStream) -> Piece:
-    text = stream.push(message.token_ids)
-    if message.finish_reason is not None:
-        text += stream.flush()
-    return Piece(
-        index, message.index, text, message.token_ids, message.num_cached_tokens, message.finish_reason
-    )
-
-
-def _completion(prompt: list[int], pieces: Sequence[Piece]) -> Completion:
-    last = pieces[-1]
+def _completion(submit: Submit, pieces: Sequence[Piece]) -> Completion:
+    first, last = pieces[0], pieces[-1]
     assert last.finish_reason is not None
     return Completion(
         text="".join(piece.text for piece in pieces),
         token_ids=[token_id for piece in pieces for token_id in piece.token_ids],
-        num_prompt_tokens=len(prompt),
+        num_prompt_tokens=len(submit.prompt_token_ids),
         num_cached_tokens=last.num_cached_tokens,
         finish_reason=last.finish_reason,
+        logprobs=(
+            [one for piece in pieces for one in piece.logprobs or ()]
+            if submit.params.logprobs is not None
+            else None
+        ),
+        prompt_logprobs=first.prompt_logprobs,
     )

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Ordered
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from kvring_node import batch
 from kvring_node.engine import admission, completions
-from kvring_node.engine.completions import Completion, Piece, Prompt
+from kvring_node.engine.completions import Completion, Piece, Prompts, Reading
 from kvring_node.engine.inflight import InFlight
 from kvring_node.engine.ports import Codec, Runner
 from kvring_node.engine.scheduler import Scheduler
@@ -29,6 +30,14 @@ class Parts:
     clock: Callable[[], float]
 
 
+class _Step(NamedTuple):
+    """A step that was computed; the first has the number 1."""
+
+    number: int
+    num_tokens: int
+    took_s: float
+
+
 class Engine:
     """One model, many requests. Not thread-safe: one loop calls `add`, `abort` and `step`."""
 
@@ -38,7 +47,7 @@ class Engine:
         self._runner = parts.runner
         self._in_flight = InFlight()
         self._unsaid: list[Tokens] = []
-        self._num_steps = 0
+        self._latest = _Step(0, 0, 0.0)
 
     @property
     def loaded(self) -> Loaded:
@@ -66,6 +75,8 @@ class Engine:
             sequences = admission.sequences(request, self._parts.model, self._parts.clock())
         except admission.Unfit as error:
             return Refused(request.request_id, str(error), error.param)
+        except Exception as error:  # admission changes nothing: whatever it fell over, the others run on
+            return Refused(request.request_id, f"the engine cannot take this request: {error!r}", "prompt")
         self._in_flight.start(request, sequences)
         self._scheduler.add(sequences[0])
         return None
@@ -83,24 +94,39 @@ class Engine:
         chunks = self._scheduler.schedule(started_at)
         if not chunks:
             return said
+        work = batch.make(chunks, self._scheduler.take_copies())
         try:
-            drawn = self._runner.run(batch.make(chunks, self._scheduler.take_copies()))
+            drawn = self._runner.run(work)
         except BaseException:  # Ctrl-C in a notebook, say; the caller may go on
             self._scheduler.abandon()
             raise
-        advances = self._scheduler.commit(chunks, drawn, self._parts.clock() - started_at)
-        self._num_steps += 1
+        took_s = self._parts.clock() - started_at
+        advances = self._scheduler.commit(chunks, drawn, took_s)
+        self._latest = _Step(self._latest.number + 1, len(work.token_ids), took_s)
         for advance in advances:
             said += self._in_flight.tell(advance)
         return said
 
-    def generate(self, prompts: Ordered[Prompt], params: SamplingParams) -> list[Completion]:
-        """Answers to all prompts, computed together, in their order. See `completions.generate`."""
-        return completions.generate(self, self._parts.codec, prompts, params)
+    def generate(
+        self, prompts: Prompts, params: SamplingParams, *, stop: Ordered[str] = ()
+    ) -> list[Completion]:
+        """Answers to one prompt or many, computed together, in their order; `n` for each.
 
-    def stream(self, prompts: Ordered[Prompt], params: SamplingParams) -> Iterator[Piece]:
-        """The same, piece by piece as they come. See `completions.stream`."""
-        return completions.stream(self, self._parts.codec, prompts, params)
+        Raises:
+            ValueError: a prompt that can never run, with the reason.
+        """
+        reading = self.read(prompts, params, stop)
+        return reading.completions(completions.stream(self, reading))
+
+    def stream(self, prompts: Prompts, params: SamplingParams, *, stop: Ordered[str] = ()) -> Iterator[Piece]:
+        """The same, piece by piece as they come; stop iterating to abort the rest. Raises as `generate`."""
+        return completions.stream(self, self.read(prompts, params, stop))
+
+    def read(
+        self, prompts: Prompts, params: SamplingParams, stop: Ordered[str] = (), name: str = "call"
+    ) -> Reading:
+        """The requests of one call, for who turns the engine; `name` tells it from other calls."""
+        return Reading(self._parts.codec, prompts, params, stop, name)
 
     def stats(self) -> Stats:
         """Gauges and running totals of this moment."""
@@ -112,7 +138,9 @@ class Engine:
             num_preemptions=self._scheduler.num_preemptions,
             prefix_queries_tokens=self._parts.prefix.queries_tokens,
             prefix_hits_tokens=self._parts.prefix.hits_tokens,
-            num_steps=self._num_steps,
+            num_steps=self._latest.number,
+            step_tokens=self._latest.num_tokens,
+            step_s=self._latest.took_s,
             num_coalesced=self._in_flight.num_coalesced,
             num_pages_saved=self._parts.pool.num_saved,
             num_pages_copied=self._scheduler.num_pages_copied,

@@ -25,11 +25,12 @@ class Key:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """One computation, and the requests that it answers."""
+    """One computation, and the requests that it answers; `num_open` answers have not ended for them."""
 
     sequences: list[Sequence]
     listeners: list[str]
     key: Key | None
+    num_open: int
 
 
 class InFlight:
@@ -58,7 +59,7 @@ class InFlight:
 
     def start(self, request: Submit, sequences: list[Sequence]) -> None:
         """A new run for this request."""
-        run = Run(sequences, [request.request_id], _key(request))
+        run = Run(sequences, [request.request_id], _key(request), len(sequences))
         self._by_request[request.request_id] = run
         for sequence in sequences:
             self._by_sequence[sequence] = run
@@ -80,9 +81,9 @@ class InFlight:
         """What a step added to an answer, for each request that listens to it."""
         sequence = advance.sequence
         run = self._by_sequence[sequence]
-        is_last = advance.finish_reason is not None and all(
-            one.phase is Phase.FINISHED for one in run.sequences
-        )
+        if advance.finish_reason is not None:
+            run.num_open -= 1
+        is_last = run.num_open == 0
         for request_id in run.listeners:
             message = _message(sequence, request_id, [advance.token_id])
             message.finish_reason, message.is_last = advance.finish_reason, is_last

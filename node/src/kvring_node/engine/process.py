@@ -3,25 +3,29 @@
 OPTIONS is the JSON of an EngineOptions; INBOX and OUTBOX are ZeroMQ endpoints that the front has bound
 (PUSH and PULL; this side connects PULL and PUSH). Each ZeroMQ message is one frame: a msgpack array of the
 tagged structs of `messages`, `ToEngine` one way and `FromEngine` the other. The first message out is
-`Loaded`, or `LoadFailed` before the process ends with status 1. A step's tokens and one `Stats` share a
-frame; an idle engine sends `Stats` once a second. FRONT is the front's process id: the process ends when that
-is no longer its parent, and on SIGTERM at once.
+`Loaded`, or `LoadFailed` before the process ends with status 1; the last one of an engine that fails later is
+`Failed`. A step's tokens and one `Stats` share a frame; an idle engine sends `Stats` once a second. FRONT is
+the front's process id: the process ends when that is no longer its parent, and on SIGTERM at once.
 """
 
+import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import zmq
 
-from kvring_node.engine.engine import Engine
+from kvring_node import logs
+from kvring_node.engine import serving
 from kvring_node.engine.options import EngineOptions
-from kvring_node.messages import Abort, FromEngine, LoadFailed, Submit, ToEngine
+from kvring_node.messages import Failed, FromEngine, LoadFailed, Refused, ToEngine
 from kvring_node.model.errors import ModelError
 
-IDLE_MS = 1000
+LAST_WORD_MS = 1000
+
+_log = logging.getLogger(__name__)
 
 
 def main(options: EngineOptions, inbox: str, outbox: str, front: int) -> int:
@@ -34,7 +38,7 @@ def main(options: EngineOptions, inbox: str, outbox: str, front: int) -> int:
     with zmq.Context() as context, context.socket(zmq.PULL) as source, context.socket(zmq.PUSH) as sink:
         source.set_hwm(0)
         sink.set_hwm(0)
-        sink.linger = IDLE_MS
+        sink.linger = LAST_WORD_MS
         source.connect(inbox)
         sink.connect(outbox)
         mailbox = Mailbox(source, sink)
@@ -44,8 +48,17 @@ def main(options: EngineOptions, inbox: str, outbox: str, front: int) -> int:
             mailbox.send([LoadFailed(reason=error.reason, message=error.message)])
             return 1
         mailbox.send([engine.loaded])
-        serve(engine, mailbox, lambda: os.getppid() == front)
+        try:
+            serving.serve(engine, mailbox, lambda: os.getppid() == front)
+        except Exception as error:
+            _log.critical("the engine failed, and its process ends", exc_info=True)
+            mailbox.send([Failed(repr(error))])
+            return 1
     return 0
+
+
+class _Named(msgspec.Struct):
+    request_id: str
 
 
 class Mailbox:
@@ -54,14 +67,29 @@ class Mailbox:
     def __init__(self, source: "zmq.Socket[bytes]", sink: "zmq.Socket[bytes]"):
         self._source = source
         self._sink = sink
-        self._decoder = msgspec.msgpack.Decoder(list[ToEngine])
+        self._frames = msgspec.msgpack.Decoder(list[msgspec.Raw])
+        self._decoder: msgspec.msgpack.Decoder[ToEngine] = msgspec.msgpack.Decoder(ToEngine)
+        self._names = msgspec.msgpack.Decoder(_Named)
         self._encoder = msgspec.msgpack.Encoder()
 
     def receive(self, timeout_ms: int) -> list[ToEngine]:
-        """All messages that have arrived; waits for the first one at most `timeout_ms`."""
+        """All messages that have arrived; waits for the first one at most `timeout_ms`.
+
+        A request that cannot be read is refused here.
+
+        Raises:
+            msgspec.DecodeError: a frame that holds no messages: its sender is not our front.
+        """
         messages: list[ToEngine] = []
         while self._source.poll(timeout_ms):
-            messages += self._decoder.decode(self._source.recv())
+            for raw in self._frames.decode(self._source.recv()):
+                try:
+                    messages.append(self._decoder.decode(raw))
+                except msgspec.DecodeError as error:
+                    request_id = self._names.decode(raw).request_id
+                    self.send(
+                        [Refused(request_id, f"the engine cannot read this request: {error}", "prompt")]
+                    )
             timeout_ms = 0
         return messages
 
@@ -70,23 +98,7 @@ class Mailbox:
         self._sink.send(self._encoder.encode(messages))
 
 
-def serve(engine: Engine, mailbox: Mailbox, wanted: Callable[[], bool]) -> None:
-    """Drain the inbox, step, emit; waits without turning when there is nothing to compute."""
-    while wanted():
-        answers: list[FromEngine] = []
-        for message in mailbox.receive(0 if engine.has_work else IDLE_MS):
-            match message:
-                case Submit():
-                    refused = engine.add(message)
-                    if refused is not None:
-                        answers.append(refused)
-                case Abort():
-                    engine.abort(message.request_id)
-        answers += engine.step()
-        answers.append(engine.stats())
-        mailbox.send(answers)
-
-
 if __name__ == "__main__":
+    logs.configure("info")
     given, inbox, outbox, front = sys.argv[1:]
     sys.exit(main(msgspec.json.decode(given, type=EngineOptions), inbox, outbox, int(front)))
