@@ -80,7 +80,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert self.pool.num_available == NUM_PAGES - len(in_use)
 
 
-PoolMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+PoolMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestPool = PoolMachine.TestCase
 
 
