@@ -49,6 +49,7 @@ class Sequence:
         stop_token_ids: tokens that end it, the model's own included unless they were to be ignored.
         seed: root of its draws.
         arrived_at: moment of the engine's clock.
+        arrival: how many requests came before its own.
         priority: lower is more important.
         tenant: whose it is.
         deadline_at: moment by which it is wanted; None: whenever.
@@ -72,6 +73,7 @@ class Sequence:
     seed: int
     index: int = 0
     arrived_at: float = 0.0
+    arrival: int = 0
     priority: int = 0
     tenant: str = ""
     deadline_at: float | None = None

@@ -32,7 +32,7 @@ class Strategy(Protocol):
         ...
 
     def push_back(self, sequence: Sequence) -> None:
-        """A sequence that ran waits again; or one joins that forked off a running one and was never pushed."""
+        """A sequence that ran waits again, or one joins that has just forked off a running one."""
         ...
 
     def peek(self) -> Sequence | None:
@@ -50,8 +50,8 @@ class Strategy(Protocol):
     def victim(self, running: Collection[Sequence]) -> Sequence:
         """Whose pages are taken, of at least one that runs.
 
-        Between two sequences the answer never changes, so that they do not push each other out in turns, and
-        new arrivals go before a waiting sequence for a limited time only, so that it is not pushed out for ever.
+        Between two sequences the answer never changes, so that they do not push each other out in turns; and
+        later arrivals are spared before an earlier one for a limited time only, so that it ends, too.
         """
         ...
 

@@ -3,7 +3,7 @@
 Prefill is nothing special: a sequence computes what is known and not computed yet, as much as the budget
 allows (vLLM v1's unified scheduler). A sequence gets pages for all its known tokens when it is admitted, so
 a long prompt never stands half computed in the way of another; only decoding grows, and when no page is
-left the last sequence that runs gives up its pages and is computed again later.
+left the sequence that the strategy names gives up its pages and is computed again later.
 """
 
 from dataclasses import dataclass
@@ -45,6 +45,7 @@ class Scheduler:
         self._waiting = strategy
         self._limits = limits
         self._running: dict[Sequence, None] = {}
+        self._num_arrivals = 0
         self.num_preemptions = 0
 
     @property
@@ -64,6 +65,9 @@ class Scheduler:
 
     def add(self, sequence: Sequence) -> None:
         """Takes a sequence in, and its siblings with it."""
+        for each in (sequence, *sequence.siblings):
+            each.arrival = self._num_arrivals
+        self._num_arrivals += 1
         self._waiting.push(sequence)
 
     def cancel(self, sequence: Sequence) -> None:
@@ -156,11 +160,9 @@ class Scheduler:
             sequence = self._waiting.peek()
             if sequence is None or not self._tables.admit(sequence):
                 return
-            self._waiting.remove(sequence)
-            sequence.phase = Phase.RUNNING
+            self._start(sequence)
             if sequence.first_scheduled_at is None:
                 sequence.first_scheduled_at = now
-            self._running[sequence] = None
             num_tokens = min(sequence.num_uncomputed, budget)
             chunks.append(Chunk(sequence, num_tokens))
             self._tables.seal(sequence, num_tokens)
@@ -174,14 +176,19 @@ class Scheduler:
             sibling.first_scheduled_at = sequence.first_scheduled_at
             sibling.prompt_logprobs = sequence.prompt_logprobs
             if len(self._running) < self._limits.max_num_sequences:
-                sibling.phase = Phase.RUNNING
-                self._running[sibling] = None
+                self._waiting.push_back(sibling)
+                self._start(sibling)
             else:
                 self._line_up_again(sibling)
         return born
 
+    def _start(self, sequence: Sequence) -> None:
+        self._waiting.admit(sequence)
+        self._running[sequence] = None
+        sequence.phase = Phase.RUNNING
+
     def _finish(self, sequence: Sequence) -> None:
-        if sequence.phase is Phase.WAITING:
+        if sequence.phase is not Phase.UNBORN:
             self._waiting.remove(sequence)
         self._running.pop(sequence, None)
         self._tables.release(sequence)

@@ -3,8 +3,11 @@
 from collections.abc import Callable
 
 from kvring_node.engine.ports import Strategy
-from kvring_node.engine.strategies import fcfs
+from kvring_node.engine.strategies import fairness, fcfs, priority, sla
 
 STRATEGIES: dict[str, Callable[[Callable[[], float]], Strategy]] = {
-    "FCFS": fcfs.FirstComeFirstServed,
+    "FCFS": fcfs.make,
+    "Priority": priority.make,
+    "SLA": sla.Deadlines,
+    "Fairness": fairness.Fairness,
 }
