@@ -84,7 +84,6 @@ def pending_features(spec: specs.Spec) -> tuple[str, ...]:
         "spec.cache.eviction": spec.cache.eviction is not specs.Eviction.LRU,
         "spec.cache.quantization": spec.cache.quantization is not specs.Quantization.NONE,
         "spec.cache.semantic": spec.cache.semantic.policy is specs.SemanticPolicy.ENABLED,
-        "spec.scheduling.strategy": spec.scheduling.strategy is not specs.Strategy.FCFS,
         "spec.sizing.policy": spec.sizing.policy is specs.SizingPolicy.AUTO,
         "spec.drain.maxBandwidth": spec.drain.max_bandwidth_bytes != specs.Drain.max_bandwidth_bytes,
         "spec.access.apiKeysSecret": spec.api_keys_secret is not None,

@@ -24,11 +24,13 @@ import numpy as np
 from kvring_node.engine import admission
 from kvring_node.engine.engine import Engine, Parts
 from kvring_node.engine.options import EngineOptions
+from kvring_node.engine.ports import Strategy
 from kvring_node.engine.scheduler import Limits, Scheduler
 from kvring_node.engine.strategies.registry import STRATEGIES
 from kvring_node.grammars import Grammars
 from kvring_node.messages import Loaded
 from kvring_node.model import config as model_config
+from kvring_node.model.errors import ModelError, ModelFault
 from kvring_node.model.tokenizer import Tokenizer
 from kvring_node.pages.pool import PagePool
 from kvring_node.pages.prefix import PrefixIndex
@@ -52,6 +54,7 @@ def load_engine_from(options: EngineOptions) -> Engine:
     """
     from kvring_node import loading
 
+    strategy = _strategy(options.strategy)
     folder = Path(options.model)
     config = model_config.read(folder)
     tokenizer = Tokenizer(folder)
@@ -82,9 +85,17 @@ def load_engine_from(options: EngineOptions) -> Engine:
             ),
             pool=pool,
             prefix=prefix,
-            scheduler=Scheduler(tables, STRATEGIES[options.strategy](time.monotonic), limits),
+            scheduler=Scheduler(tables, strategy, limits),
             runner=loaded.runner,
             codec=tokenizer,
             clock=time.monotonic,
         )
     )
+
+
+def _strategy(name: str) -> Strategy:
+    if name not in STRATEGIES:
+        raise ModelError(
+            ModelFault.UNSUPPORTED_FEATURE, f"there is no strategy {name!r}; choose {', '.join(STRATEGIES)}"
+        )
+    return STRATEGIES[name](time.monotonic)

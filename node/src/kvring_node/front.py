@@ -188,6 +188,7 @@ class Front:
             max_model_len=settings.max_model_len,
             max_batch_tokens=settings.max_batch_tokens,
             max_num_sequences=settings.max_sequences,
+            strategy=settings.strategy,
             seed=settings.seed,
             num_threads=settings.num_threads,
         )

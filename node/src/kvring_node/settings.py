@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kvring_contract import names
+from kvring_contract import names, spec
 
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
@@ -96,6 +96,11 @@ class Settings:
     )
     max_batch_tokens: int = _option(2048, "token budget of one engine step", _count)
     max_sequences: int = _option(64, "most sequences that run at once", _count)
+    strategy: str = _option(
+        spec.Strategy.FCFS.value,
+        "who goes first: as they came; by priority, which waiting improves; by deadline; or tenants equally",
+        choices=tuple(strategy.value for strategy in spec.Strategy),
+    )
     cache_bytes: int | None = _option(
         None, "size of the KV cache, like 2Gi; default: a share of the memory that is free", size_bytes
     )

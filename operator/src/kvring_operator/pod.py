@@ -198,6 +198,7 @@ def _flags(spec: Spec, volume: model_volume.ModelVolume) -> list[str]:
         "--dtype": spec.model.dtype.value,
         "--max-model-len": spec.model.max_model_len,
         "--page-tokens": spec.cache.page_tokens,
+        "--strategy": spec.scheduling.strategy.value,
         "--max-batch-tokens": spec.scheduling.max_batch_tokens,
         "--max-sequences": spec.scheduling.max_sequences,
         "--cache-bytes": spec.cache.size.initial_bytes,

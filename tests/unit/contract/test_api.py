@@ -47,7 +47,6 @@ PENDING = [
     ("cache.eviction", "FIFO", "spec.cache.eviction"),
     ("cache.quantization", "Int4", "spec.cache.quantization"),
     ("cache.semantic.policy", "Enabled", "spec.cache.semantic"),
-    ("scheduling.strategy", "SLA", "spec.scheduling.strategy"),
     ("sizing.policy", "Auto", "spec.sizing.policy"),
     ("drain.maxBandwidth", "1Gi", "spec.drain.maxBandwidth"),
     ("access.apiKeysSecret", "keys", "spec.access.apiKeysSecret"),

@@ -48,6 +48,7 @@ def test_an_empty_variable_is_none_at_all() -> None:
         (["--model", "m", "--cache-bytes", "0"], {}, "is not a size"),
         (["--model", "m", "--max-sequences", "-1"], {}, "is not a whole number above 0"),
         (["--model", "m", "--dtype", "float8"], {}, "invalid choice"),
+        (["--model", "m"], {"KVRING_STRATEGY": "LIFO"}, "'LIFO' is not one of FCFS, Priority, SLA, Fairness"),
         (["--model", "m"], {"KVRING_DTYPE": "float8"}, "'float8' is not one of auto, float32"),
         (["--model", "m", "--grace-s", "soon"], {}, "is not a number of seconds"),
         (["--model", "m", "--served-name", "a b"], {}, "is not a name"),

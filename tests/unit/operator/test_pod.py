@@ -66,7 +66,7 @@ def test_the_engine_is_told_what_the_spec_says() -> None:
     told = flags(
         model={"uri": "pvc://models/demo", "servedName": "chatty", "dtype": "float32", "maxModelLen": 512},
         cache={"pageTokens": 32, "size": {"min": "16Mi", "initial": "32Mi", "max": "64Mi"}},
-        scheduling={"maxBatchTokens": 256, "maxSequences": 4},
+        scheduling={"strategy": "Fairness", "maxBatchTokens": 256, "maxSequences": 4},
     )
 
     assert (
@@ -77,6 +77,7 @@ def test_the_engine_is_told_what_the_spec_says() -> None:
             "--dtype": "float32",
             "--max-model-len": "512",
             "--page-tokens": "32",
+            "--strategy": "Fairness",
             "--max-batch-tokens": "256",
             "--max-sequences": "4",
             "--cache-bytes": str(32 << 20),

@@ -225,6 +225,11 @@ def test_options_are_refused_when(
     assert caught.value.reason == reason, sentence
 
 
+def test_an_unknown_strategy_is_refused_with_the_known_ones(good: Path) -> None:
+    with pytest.raises(ModelError, match="no strategy 'LIFO'; choose FCFS, Priority, SLA, Fairness"):
+        assembly.load_engine(good, strategy="LIFO")
+
+
 def test_the_fingerprint_sees_weights_and_config_and_page_size(good: Path, tmp_path: Path) -> None:
     other_weights, other_config = tmp_path / "weights", tmp_path / "config"
     tiny_models.llama(other_weights, seed=1)
