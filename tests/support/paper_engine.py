@@ -65,13 +65,14 @@ def make(
     max_num_sequences: int = 4,
     strategy: str = "FCFS",
     clock: Callable[[], float] = lambda: 0.0,
+    make_runner: Callable[[int], PaperRunner] = PaperRunner,
 ) -> PaperEngine:
     """Small enough that every limit is met soon."""
     pool = PagePool(num_pages)
     prefix = PrefixIndex(pool, b"root", page_tokens)
     tables = PageTables(pool, prefix, page_tokens)
     scheduler = Scheduler(tables, STRATEGIES[strategy](clock), Limits(max_batch_tokens, max_num_sequences))
-    runner = PaperRunner(page_tokens)
+    runner = make_runner(page_tokens)
     loaded = Loaded(
         fingerprint="paper",
         device="paper",
