@@ -2,12 +2,12 @@
 
 import torch
 
-from kvring_node import sampling
 from kvring_node.batch import Batch, Draw, Drawn
 from kvring_node.messages import SamplingParams
 from kvring_node.model.attention import SdpaAttention
 from kvring_node.model.transformer import Transformer
 from kvring_node.pages.store import PageShape, PageStore
+from kvring_node.sampling import choose, logprobs
 
 
 class TorchRunner:
@@ -18,21 +18,31 @@ class TorchRunner:
         self._store = store
         self._device = device
 
+    @torch.inference_mode()
     def run(self, batch: Batch) -> Drawn:
-        """Copies pages, computes the batch, draws."""
+        """Copies pages, computes the batch, draws, and says how likely tokens were."""
         if batch.copies:
             self._store.copy(batch.copies)
         logits = self.logits(batch)
-        return Drawn(sampling.choose(logits, batch.draws) if batch.draws else [])
+        of_draws, of_scores = logits[: len(batch.draws)], logits[len(batch.draws) :]
+        token_ids = choose.tokens(of_draws, batch.draws) if batch.draws else []
+        return Drawn(
+            token_ids,
+            logprobs.of_draws(of_draws, batch.draws, token_ids),
+            logprobs.of_scores(of_scores, batch.scores),
+        )
 
     @torch.inference_mode()
     def logits(self, batch: Batch) -> torch.Tensor:
-        """Computes the batch; logits `[draws, vocab_size]` in float32."""
+        """Computes the batch; logits `[draws and scored tokens, vocab_size]` in float32."""
         attention = SdpaAttention(
             batch, self._store.shape.page_tokens, self._store.shape.slot_bytes, self._device
         )
         token_ids = torch.tensor(batch.token_ids, device=self._device)
-        rows = torch.tensor([draw.row for draw in batch.draws], dtype=torch.int64, device=self._device)
+        wanted = [draw.row for draw in batch.draws]
+        for score in batch.scores:
+            wanted += range(score.row, score.row + len(score.token_ids))
+        rows = torch.tensor(wanted, dtype=torch.int64, device=self._device)
         return self._transformer.forward(token_ids, attention, self._store.layers, rows).float()
 
 

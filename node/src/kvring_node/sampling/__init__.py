@@ -1,0 +1,1 @@
+"""Choosing tokens, and saying how likely they were."""

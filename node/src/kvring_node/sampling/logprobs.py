@@ -1,0 +1,57 @@
+"""How likely tokens were: natural logarithms of the model's own law, before any parameter.
+
+That is `raw_logprobs`, the default of vLLM's `logprobs_mode`.
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+from kvring_node.batch import Draw, Score
+from kvring_node.messages import TokenLogprobs
+
+
+def of_tokens(logits: torch.Tensor, token_ids: Sequence[int], num_top: int) -> list[TokenLogprobs]:
+    """What each row of `logits [tokens, vocab_size]` says of its token and of the `num_top` likeliest."""
+    law = logits.log_softmax(dim=-1)
+    own = law.gather(-1, torch.tensor(token_ids, dtype=torch.int64, device=law.device)[:, None])
+    ranks = (law > own).sum(dim=-1) + 1
+    best, best_ids = law.topk(min(num_top, law.shape[1]), dim=-1)
+    columns = token_ids, own[:, 0].tolist(), ranks.tolist(), best_ids.tolist(), best.tolist()
+    return [
+        TokenLogprobs(token_id, logprob, rank, _top(ids, values))
+        for token_id, logprob, rank, ids, values in zip(*columns, strict=True)
+    ]
+
+
+def of_draws(
+    logits: torch.Tensor, draws: Sequence[Draw], token_ids: Sequence[int]
+) -> list[TokenLogprobs | None]:
+    """The same for the drawn tokens; None for draws that did not ask, and empty when none did."""
+    asked: dict[int, list[int]] = {}
+    for row, draw in enumerate(draws):
+        if draw.params.logprobs is not None:
+            asked.setdefault(draw.params.logprobs, []).append(row)
+    if not asked:
+        return []
+    found: list[TokenLogprobs | None] = [None] * len(draws)
+    for num_top, rows in asked.items():
+        own = of_tokens(logits[rows], [token_ids[row] for row in rows], num_top)
+        for row, one in zip(rows, own, strict=True):
+            found[row] = one
+    return found
+
+
+def of_scores(logits: torch.Tensor, scores: Sequence[Score]) -> list[list[TokenLogprobs]]:
+    """The same for tokens of prompts; `logits` has the rows of all scores, one score's after another's."""
+    found, row = [], 0
+    for score in scores:
+        end = row + len(score.token_ids)
+        found.append(of_tokens(logits[row:end], score.token_ids, score.num_top))
+        row = end
+    return found
+
+
+def _top(ids: list[int], values: list[float]) -> list[tuple[int, float]]:
+    """Best first; the lower id first among equals, as in a greedy choice."""
+    return sorted(zip(ids, values, strict=True), key=lambda pair: (-pair[1], pair[0]))
