@@ -1,5 +1,7 @@
 """A stand-in for the engine process that speaks `messages`: it answers a prompt with the prompt, repeated.
 
+Answer number i of `n` begins with the prompt's token i. Every token has the log probability -0.5, and its
+followers in the vocabulary one less each. A grammar that is empty is refused, any other is not looked at.
 `python -m tests.support.fake_engine [--step-s S] [--journal FILE] [--fail WHY] [--babble] OPTIONS IN OUT PID`
 The last four are what the front gives to the real one. The journal has one line for each message that came.
 """
@@ -9,8 +11,6 @@ import itertools
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -23,21 +23,47 @@ MAX_MODEL_LEN = 512
 VOCAB = 256
 
 
-@dataclass
 class Echo:
-    """One request: what is left of its answer."""
+    """One request: its answers in the making."""
 
-    submit: messages.Submit
-    tokens: Iterator[int]
-    num_left: int
+    def __init__(self, submit: messages.Submit) -> None:
+        self.submit = submit
+        prompt = submit.prompt_token_ids
+        self.answers = {
+            index: itertools.islice(itertools.cycle(prompt), index, None) for index in range(submit.params.n)
+        }
+        self.num_said = 0
 
-    def step(self) -> messages.Tokens:
-        self.num_left -= 1
-        reason = messages.FinishReason.LENGTH if self.num_left == 0 else None
-        cached = len(self.submit.prompt_token_ids) // 16 * 16
+    def step(self) -> list[messages.Tokens]:
+        """The next token of each answer that has not ended."""
+        self.num_said += 1
+        said = [self._tokens(index, next(tokens)) for index, tokens in self.answers.items()]
+        for one in said:
+            if one.finish_reason:
+                del self.answers[one.index]
+        said[-1].is_last = not self.answers
+        if self.num_said == 1 and self.submit.params.prompt_logprobs is not None:
+            num_top = self.submit.params.prompt_logprobs
+            said[0].prompt_logprobs = [_scored(i, num_top) for i in self.submit.prompt_token_ids[1:]]
+        return said
+
+    def _tokens(self, index: int, token_id: int) -> messages.Tokens:
+        params = self.submit.params
+        stops = token_id in params.stop_token_ids and self.num_said > params.min_tokens
+        reason = messages.FinishReason.LENGTH if self.num_said == params.max_tokens else None
         return messages.Tokens(
-            self.submit.request_id, [next(self.tokens)], cached, reason, is_last=bool(reason)
+            self.submit.request_id,
+            [token_id],
+            num_cached_tokens=len(self.submit.prompt_token_ids) // 16 * 16,
+            finish_reason=messages.FinishReason.STOP if stops else reason,
+            index=index,
+            logprobs=None if params.logprobs is None else [_scored(token_id, params.logprobs)],
         )
+
+
+def _scored(token_id: int, num_top: int) -> messages.TokenLogprobs:
+    top = [((token_id + rank) % VOCAB, -0.5 - rank) for rank in range(num_top)]
+    return messages.TokenLogprobs(token_id, -0.5, 1, top)
 
 
 def main() -> int:
@@ -82,10 +108,10 @@ def serve(
                     refused += take(message, running)
             if running and args.babble:
                 sink.send(b"\xc1")
-            steps = [echo.step() for echo in running.values()]
+            steps = [one for echo in running.values() for one in echo.step()]
             num_steps += bool(steps)
             for step in steps:
-                if step.finish_reason:
+                if step.is_last:
                     del running[step.request_id]
             sink.send(msgspec.msgpack.encode([*refused, *steps, _stats(len(running), num_steps)]))
 
@@ -96,9 +122,10 @@ def take(message: messages.ToEngine, running: dict[str, Echo]) -> list[messages.
             running.pop(message.request_id, None)
         case messages.Submit() if max(message.prompt_token_ids) >= VOCAB:
             return [messages.Refused(message.request_id, f"token ids are below {VOCAB}", "prompt")]
+        case messages.Submit() if message.params.grammar and not message.params.grammar.text:
+            return [messages.Refused(message.request_id, "the grammar is empty", "grammar")]
         case messages.Submit():
-            tokens = itertools.cycle(message.prompt_token_ids)
-            running[message.request_id] = Echo(message, tokens, message.params.max_tokens)
+            running[message.request_id] = Echo(message)
     return []
 
 

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from kvring_node import messages
 
 _P = TypeVar("_P")
+_R = TypeVar("_R")
 
 THREAD_CHARS = 4096
 """Longer prompts are tokenised in a thread: about 1 ms of work, more would be felt by running streams."""
@@ -28,11 +29,22 @@ class Detokenizer(Protocol):
 class Tokenizer(Protocol):
     """What the front needs of the model's tokenizer."""
 
-    def encode(self, text: str, /) -> list[int]:
-        """Token ids of a prompt."""
+    def encode(self, text: str, /, *, add_special_tokens: bool = True) -> list[int]:
+        """Token ids of a prompt, with those that the model wants around it."""
 
-    def encode_chat(self, messages: list[dict[str, str]], /) -> list[int]:
-        """Token ids of a conversation, ending where the assistant's turn begins; raises `ValueError`."""
+    def encode_chat(
+        self, messages: list[dict[str, str]], /, *, add_special_tokens: bool = False, **variables: Any
+    ) -> list[int]:
+        """Token ids of a conversation, ending where the assistant's turn begins; raises `ValueError`.
+
+        `variables` are the chat template's.
+        """
+
+    def decode(self, token_ids: list[int], /, *, skip_special_tokens: bool = True) -> str:
+        """Text of tokens."""
+
+    def spell(self, token_id: int, /) -> bytes:
+        """What one token spells, byte for byte: perhaps half a character."""
 
     def detokenizer(self) -> Detokenizer:
         """For one answer."""
@@ -49,16 +61,33 @@ Prompt = str | list[int] | Conversation
 """Text, token ids, or a conversation."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ask:
-    """One prompt and how to answer it; `max_tokens` None means as many as the model has room for."""
+    """One prompt and how to answer it.
+
+    Attributes:
+        max_tokens: None means as many as the model has room for.
+        keeps_stop: what ends an answer, a stop string or a token, is part of its text.
+        form_field: the field by which the request fixed the form of its answers.
+        priority, tenant, deadline_s: as in `messages.Submit`.
+    """
 
     request_id: str
     prompt: Prompt
     params: messages.SamplingParams
     max_tokens: int | None
     stop: tuple[str, ...] = ()
+    keeps_stop: bool = False
+    form_field: str = "response_format"
     priority: int = 0
+    tenant: str = ""
+    deadline_s: float | None = None
+
+    def field(self, param: str) -> str:
+        """What the request calls the parameter `param` of the engine."""
+        if param == "prompt" and isinstance(self.prompt, Conversation):
+            return "messages"
+        return self.form_field if param == "grammar" else param
 
 
 class InvalidAsk(ValueError):
@@ -74,24 +103,32 @@ async def tokenise(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
     """Token ids of a prompt; raises `InvalidAsk` when the chat template refuses it."""
     match prompt:
         case str():
-            return await _in_thread_if(len(prompt) > THREAD_CHARS, tokenizer.encode, prompt)
+            return await in_thread_if(len(prompt) > THREAD_CHARS, tokenizer.encode, prompt)
         case Conversation(turns):
-            num_chars = sum(len(turn["content"]) for turn in turns)
-            try:
-                return await _in_thread_if(num_chars > THREAD_CHARS, tokenizer.encode_chat, turns)
-            except ValueError as error:
-                raise InvalidAsk(str(error), "messages", "invalid_value") from error
+            return await tokenise_chat(tokenizer.encode_chat, turns)
         case _:
             return prompt
 
 
-async def _in_thread_if(is_long: bool, encode: Callable[[_P], list[int]], prompt: _P) -> list[int]:
-    return await asyncio.to_thread(encode, prompt) if is_long else encode(prompt)
+async def tokenise_chat(
+    encode: Callable[[list[dict[str, str]]], list[int]], turns: list[dict[str, str]]
+) -> list[int]:
+    """Token ids of a conversation; raises `InvalidAsk` when the chat template refuses it."""
+    num_chars = sum(len(turn["content"]) for turn in turns)
+    try:
+        return await in_thread_if(num_chars > THREAD_CHARS, encode, turns)
+    except ValueError as error:
+        raise InvalidAsk(str(error), "messages", "invalid_value") from error
+
+
+async def in_thread_if(is_long: bool, work: Callable[[_P], _R], value: _P) -> _R:
+    """What `work` makes of `value`; in a thread when the event loop would feel it."""
+    return await asyncio.to_thread(work, value) if is_long else work(value)
 
 
 def fit(ask: Ask, num_prompt_tokens: int, limit: int) -> messages.SamplingParams:
     """The sampling parameters, with the room that `limit` tokens leave; raises `InvalidAsk` without any."""
-    param = "messages" if isinstance(ask.prompt, Conversation) else "prompt"
+    param = ask.field("prompt")
     if num_prompt_tokens == 0:
         raise InvalidAsk("the prompt is empty; give at least one token", param, "invalid_value")
     if num_prompt_tokens >= limit:
@@ -108,4 +145,11 @@ def fit(ask: Ask, num_prompt_tokens: int, limit: int) -> messages.SamplingParams
             "max_tokens",
             "context_length_exceeded",
         )
-    return msgspec.structs.replace(ask.params, max_tokens=ask.max_tokens or room)
+    max_tokens = ask.max_tokens or room
+    if ask.params.min_tokens > max_tokens:
+        raise InvalidAsk(
+            f"min_tokens can be at most max_tokens, {max_tokens} here, not {ask.params.min_tokens}",
+            "min_tokens",
+            "invalid_value",
+        )
+    return msgspec.structs.replace(ask.params, max_tokens=max_tokens)

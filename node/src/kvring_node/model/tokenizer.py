@@ -11,6 +11,7 @@ from kvring_node.model import chat_template
 from kvring_node.model.chat_template import ChatTemplate, TemplateError
 from kvring_node.model.config import read_json
 from kvring_node.model.errors import ModelError, ModelFault
+from kvring_node.model.spelling import Spelling
 
 INCOMPLETE = "�"
 """What decoders write for bytes that are no character, or only the start of one."""
@@ -37,6 +38,7 @@ class Tokenizer:
         # A tokenizer may remember how its training data was cut; a prompt is taken as it is.
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        self._spelling = Spelling(self._tokenizer)
         settings = folder / "tokenizer_config.json"
         config = read_json(settings) if settings.exists() else {}
         special_tokens = {name: _text(value) for name, value in config.items() if name.endswith("_token")}
@@ -49,18 +51,20 @@ class Tokenizer:
         """Whether `encode_chat` can be used."""
         return self._template is not None
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         """Token ids of a prompt, with the special tokens that the model wants around it."""
-        return self._ids(text, add_special_tokens=True)
+        return self._ids(text, add_special_tokens=add_special_tokens)
 
-    def encode_chat(self, messages: Sequence[Mapping[str, Any]], **variables: Any) -> list[int]:
+    def encode_chat(
+        self, messages: Sequence[Mapping[str, Any]], *, add_special_tokens: bool = False, **variables: Any
+    ) -> list[int]:
         """Token ids of a conversation, ready for the assistant's answer.
 
         Raises:
             TemplateError: the model has no chat template, or the template refuses the messages.
         """
         rendered = self.render_chat(messages, **variables)
-        return self._ids(rendered, add_special_tokens=False)
+        return self._ids(rendered, add_special_tokens=add_special_tokens)
 
     def render_chat(self, messages: Sequence[Mapping[str, Any]], **variables: Any) -> str:
         """The text that `encode_chat` encodes.
@@ -78,10 +82,14 @@ class Tokenizer:
         ids: list[int] = batch[0].ids
         return ids
 
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """Text of tokens, special ones left out."""
-        text: str = self._tokenizer.decode(token_ids, skip_special_tokens=True)
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """Text of tokens; special ones have none, unless it is asked for."""
+        text: str = self._tokenizer.decode(token_ids, skip_special_tokens=skip_special_tokens)
         return text
+
+    def spell(self, token_id: int) -> bytes:
+        """What one token spells, byte for byte: perhaps half a character. Nothing for an unknown one."""
+        return self._spelling.spell(token_id)
 
     def detokenizer(self) -> "Detokenizer":
         """A fresh incremental decoder."""

@@ -1,9 +1,10 @@
-"""The list of models, and metrics in two forms."""
+"""The list of models, the load, and metrics in two forms."""
 
 import prometheus_client
 from fastapi import APIRouter
 from fastapi.responses import Response
 
+from kvring_node import service
 from kvring_node.web import bodies, context, describe, responses
 
 
@@ -15,15 +16,20 @@ def routes(ctx: context.Context) -> APIRouter:
     @router.get("/v1/models", summary="Which models are here?", **describe.route(gives=responses.ModelList))
     async def models() -> Response:
         served = desk.served
-        if served is None:
-            return bodies.answer(responses.ModelList(data=[]))
-        card = responses.ModelCard(
-            id=served.name,
-            created=served.created_at,
-            root=ctx.settings.model,
-            max_model_len=served.loaded.max_model_len,
-        )
-        return bodies.answer(responses.ModelList(data=[card]))
+        return bodies.answer(responses.ModelList(data=[_card(served, ctx)] if served else []))
+
+    @router.get(
+        "/v1/models/{name:path}",
+        summary="Is this model here?",
+        **describe.route(gives=responses.ModelCard, errors=(404, 503)),
+    )
+    async def model(name: str) -> Response:
+        ctx.check_model(name)
+        return bodies.answer(_card(desk.model(), ctx))
+
+    @router.get("/load", summary="How much is there to do?", **describe.route(gives=responses.Load))
+    async def load() -> Response:
+        return bodies.answer(responses.Load(server_load=desk.num_open))
 
     @router.get("/v1/metrics", summary="Metrics as JSON", **describe.route(gives=responses.NodeMetrics))
     async def metrics_json() -> Response:
@@ -47,3 +53,12 @@ def routes(ctx: context.Context) -> APIRouter:
         return Response(desk.metrics.render(), media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
     return router
+
+
+def _card(served: service.Served, ctx: context.Context) -> responses.ModelCard:
+    return responses.ModelCard(
+        id=served.name,
+        created=served.created_at,
+        root=ctx.settings.model,
+        max_model_len=served.loaded.max_model_len,
+    )

@@ -1,14 +1,17 @@
-"""From OpenAI's fields to the desk's, and from generations back to usage."""
+"""From OpenAI's fields to the desk's, and from generations back to pieces and usage."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+import msgspec
 from fastapi import Request
 
 from kvring_node import messages, prompts, service
-from kvring_node.web import requests, responses, streaming
-from kvring_node.web.context import Context
+from kvring_node.generation import Generation, Piece
+from kvring_node.web import context, forms, logprobs, requests, responses, streaming
+from kvring_node.web.errors import ApiError
 
 GENERATION_ERRORS = (400, 404, 413, 429, 503)
 
@@ -23,29 +26,76 @@ class Envelope:
     system_fingerprint: str
 
 
-def envelope(context: Context, answer_id: str) -> Envelope:
+def envelope(ctx: context.Context, answer_id: str) -> Envelope:
     """For an answer that begins now."""
-    return Envelope(answer_id, int(context.wall_clock()), context.settings.served_name, context.fingerprint())
+    return Envelope(answer_id, int(ctx.wall_clock()), ctx.settings.served_name, ctx.fingerprint())
+
+
+def check(request: requests.OpenAIRequest) -> None:
+    """Raise `ApiError` 400 for fields that exclude each other."""
+    if request.stream and request.prompt_logprobs is not None:
+        raise ApiError(
+            400,
+            "prompt_logprobs are not available in a stream; leave one of the two out",
+            param="prompt_logprobs",
+            code="invalid_value",
+        )
+    if request.stream_options is not None and not request.stream:
+        raise ApiError(
+            400,
+            "stream_options are only for streams; set `stream` or leave them out",
+            param="stream_options",
+            code="invalid_value",
+        )
 
 
 def ask(
-    request: requests.OpenAIRequest, request_id: str, prompt: prompts.Prompt, max_tokens: int | None
+    request: requests.OpenAIRequest,
+    request_id: str,
+    prompt: prompts.Prompt,
+    *,
+    max_tokens: int | None,
+    logprobs: int | None,
+    prompt_logprobs: int | None,
+    tenant: str,
 ) -> prompts.Ask:
     """One prompt with the request's parameters; OpenAI's defaults for what was left out."""
-    stop = (request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ())
+    form_field, grammar = forms.grammar(request)
     params = messages.SamplingParams(
-        temperature=1.0 if request.temperature is None else request.temperature,
-        top_p=1.0 if request.top_p is None else request.top_p,
+        n=request.n or 1,
+        temperature=_or(request.temperature, 1.0),
+        top_k=max(request.top_k or 0, 0),
+        top_p=_or(request.top_p, 1.0),
+        min_p=request.min_p or 0.0,
+        repetition_penalty=_or(request.repetition_penalty, 1.0),
+        presence_penalty=request.presence_penalty or 0.0,
+        frequency_penalty=request.frequency_penalty or 0.0,
+        logit_bias=tuple((request.logit_bias or {}).items()),
         seed=request.seed,
         stop_token_ids=tuple(request.stop_token_ids or ()),
         ignore_eos=request.ignore_eos,
+        min_tokens=request.min_tokens,
+        logprobs=logprobs,
+        prompt_logprobs=prompt_logprobs,
+        grammar=grammar,
     )
-    return prompts.Ask(request_id, prompt, params, max_tokens, stop, request.priority)
+    return prompts.Ask(
+        request_id=request_id,
+        prompt=prompt,
+        params=params,
+        max_tokens=max_tokens,
+        stop=(request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ()),
+        keeps_stop=request.include_stop_str_in_output,
+        form_field=form_field,
+        priority=request.priority,
+        tenant=tenant,
+        deadline_s=request.deadline_s,
+    )
 
 
 async def open_all(
     desk: service.FrontDesk, asks: Sequence[prompts.Ask]
-) -> tuple[contextlib.ExitStack, list[service.Generation]]:
+) -> tuple[contextlib.ExitStack, list[Generation]]:
     """All of them in the engine, or none; closing the stack closes them."""
     with contextlib.ExitStack() as stack:
         generations = [stack.enter_context(await desk.open(one)) for one in asks]
@@ -54,7 +104,7 @@ async def open_all(
 
 async def stream(
     request: Request,
-    generations: Sequence[service.Generation],
+    generations: Sequence[Generation],
     events: AsyncIterator[bytes],
     held: contextlib.ExitStack,
 ) -> streaming.EventStream:
@@ -64,16 +114,39 @@ async def stream(
         return streaming.EventStream(events, held.pop_all())
 
 
-async def collect(generation: service.Generation) -> tuple[str, str]:
-    """The whole text, and why it ended."""
-    piece = await generation.whole()
-    return piece.text, str(piece.finish_reason)
+async def pieces(generations: Sequence[Generation]) -> AsyncIterator[tuple[Generation, int, Piece]]:
+    """Pieces of all as they come, each with its generation and the number of its choice.
+
+    Choices are numbered prompt after prompt, `n` for each.
+    """
+    if len(generations) == 1:
+        async for piece in generations[0].pieces():
+            yield generations[0], piece.index, piece
+        return
+    awaited = {
+        asyncio.ensure_future(anext(source)): (number, source)
+        for number, source in enumerate(generation.pieces() for generation in generations)
+    }
+    try:
+        while awaited:
+            done, _ = await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+            for future in done:
+                number, source = awaited.pop(future)
+                with contextlib.suppress(StopAsyncIteration):
+                    piece = future.result()
+                    awaited[asyncio.ensure_future(anext(source))] = number, source
+                    generation = generations[number]
+                    yield generation, number * generation.submit.params.n + piece.index, piece
+    finally:
+        for future in awaited:
+            future.cancel()
+        await asyncio.gather(*awaited, return_exceptions=True)
 
 
-def usage(generations: Sequence[service.Generation]) -> responses.Usage:
+def usage(generations: Sequence[Generation], *, with_answers: bool = True) -> responses.Usage:
     """Tokens of all prompts and answers so far."""
     prompt = sum(len(one.submit.prompt_token_ids) for one in generations)
-    answer = sum(len(one.progress.token_ids) for one in generations)
+    answer = sum(len(one.progress.token_ids) for one in generations) if with_answers else 0
     cached = sum(one.progress.num_cached_tokens for one in generations)
     return responses.Usage(
         prompt_tokens=prompt,
@@ -86,3 +159,21 @@ def usage(generations: Sequence[service.Generation]) -> responses.Usage:
 def wants_usage(request: requests.OpenAIRequest) -> bool:
     """Whether the stream shall end with an event that has the usage."""
     return bool(request.stream_options and request.stream_options.include_usage)
+
+
+def usage_field(request: requests.OpenAIRequest) -> msgspec.UnsetType | None:
+    """What the events before that one have for it, as OpenAI's do."""
+    return None if wants_usage(request) else msgspec.UNSET
+
+
+def prompt_logprobs(
+    request: requests.OpenAIRequest, generation: Generation
+) -> responses.PromptLogprobs | msgspec.UnsetType:
+    """VLLM's field, when it was asked for."""
+    if request.prompt_logprobs is None:
+        return msgspec.UNSET
+    return logprobs.prompt(generation.progress.prompt_logprobs, generation.tokenizer.spell)
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value

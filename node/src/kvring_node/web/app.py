@@ -7,7 +7,18 @@ from starlette.types import ASGIApp
 
 import kvring_node
 from kvring_node.service import Phase
-from kvring_node.web import about, chat, completions, describe, errors, generate, health, internal
+from kvring_node.web import (
+    about,
+    batch,
+    chat,
+    completions,
+    describe,
+    errors,
+    generate,
+    health,
+    internal,
+    tokens,
+)
 from kvring_node.web.context import Context
 from kvring_node.web.edge import Edge
 
@@ -26,6 +37,8 @@ def make(ctx: Context, place: internal.Membership) -> ASGIApp:
         completions.routes(ctx),
         chat.routes(ctx),
         generate.routes(ctx),
+        batch.routes(ctx),
+        tokens.routes(ctx),
         about.routes(ctx),
         health.routes(ctx),
     ):

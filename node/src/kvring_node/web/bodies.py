@@ -30,7 +30,11 @@ async def read_bytes(request: Request, limit_bytes: int) -> bytes:
 
 async def read(request: Request, decoder: msgspec.json.Decoder[_T], limit_bytes: int) -> _T:
     """What `decoder` makes of the body; raises `ApiError` 400 when it takes it not, 413 when too large."""
-    body = await read_bytes(request, limit_bytes)
+    return parse(await read_bytes(request, limit_bytes), decoder)
+
+
+def parse(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[_T]) -> _T:
+    """What `decoder` makes of `body`; raises `ApiError` 400 when it takes it not."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -48,9 +52,10 @@ def refuse_unsupported(request: requests.OpenAIRequest) -> None:
     for name, harmless in requests.HARMLESS.items():
         value = getattr(request, name, None)
         if value is not None and not any(_same(value, other) for other in harmless):
+            remedy = requests.REMEDIES.get(name, "leave it out")
             raise ApiError(
                 400,
-                f"this server does not support `{name}` yet; leave it out",
+                f"this server does not support `{name}`; {remedy}",
                 param=name,
                 code="unsupported_parameter",
             )
@@ -67,8 +72,9 @@ def _same(value: object, other: object) -> bool:
 
 
 def _invalid(message: str) -> ApiError:
-    what, _, path = message.partition(" - at `$")
-    path = path.rstrip("`").lstrip(".")
+    # The path is written `$.field`, `$.field[...]` for a value of a map and `key` in `$.field` for its key.
+    what, _, path = message.partition(" - at `")
+    path = path.removeprefix("key` in `").rstrip("`").removeprefix("$").removesuffix("[...]").lstrip(".")
     if match := re.fullmatch(r"Object contains unknown field `(.*)`", what, re.DOTALL):
         name = f"{path}.{match[1]}".lstrip(".")
         return ApiError(

@@ -1,13 +1,15 @@
 """POST /v1/chat/completions."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from kvring_node import prompts, service
-from kvring_node.web import answers, bodies, context, describe, requests, responses, streaming
+from kvring_node import prompts
+from kvring_node.generation import Generation, Piece
+from kvring_node.web import answers, bodies, context, describe, logprobs, requests, responses, streaming
+from kvring_node.web.errors import ApiError
 
 
 def routes(ctx: context.Context) -> APIRouter:
@@ -28,64 +30,111 @@ def routes(ctx: context.Context) -> APIRouter:
     async def chat_completions(request: Request) -> Response:
         body = await bodies.read(request, decoder, ctx.settings.max_body_bytes)
         bodies.refuse_unsupported(body)
+        _check(body)
         ctx.check_model(body.model)
         answer_id = f"chatcmpl-{context.fresh_id()}"
-        conversation = prompts.Conversation([_turn(one) for one in body.messages])
-        ask = answers.ask(body, answer_id, conversation, body.max_completion_tokens or body.max_tokens)
+        ask = answers.ask(
+            body,
+            answer_id,
+            conversation(body.messages),
+            max_tokens=body.max_completion_tokens or body.max_tokens,
+            logprobs=body.top_logprobs or 0 if body.logprobs else None,
+            prompt_logprobs=body.prompt_logprobs,
+            tenant=context.tenant(request, body.user),
+        )
         held, (generation,) = await answers.open_all(ctx.desk, [ask])
         envelope = answers.envelope(ctx, answer_id)
         if body.stream:
-            events = _events(envelope, generation, answers.wants_usage(body))
-            return await answers.stream(request, [generation], events, held)
+            return await answers.stream(request, [generation], _events(envelope, body, generation), held)
         with held:
-            return bodies.answer(await streaming.while_client_waits(request, _whole(envelope, generation)))
+            whole = _whole(envelope, body, generation)
+            return bodies.answer(await streaming.while_client_waits(request, whole))
 
     return router
 
 
-async def _whole(envelope: answers.Envelope, generation: service.Generation) -> responses.ChatCompletion:
-    text, reason = await answers.collect(generation)
-    message = responses.AssistantMessage(content=text)
+def conversation(messages: Sequence[requests.ChatMessage]) -> prompts.Conversation:
+    """The messages as the model's template wants them."""
+    return prompts.Conversation([_turn(one) for one in messages])
+
+
+async def _whole(
+    envelope: answers.Envelope, body: requests.ChatCompletionRequest, generation: Generation
+) -> responses.ChatCompletion:
+    choices = [
+        responses.ChatChoice(
+            index=piece.index,
+            message=responses.AssistantMessage(content=piece.text),
+            logprobs=_scores(piece, generation),
+            finish_reason=str(piece.finish_reason),
+            stop_reason=piece.stop_reason,
+        )
+        for piece in await generation.whole()
+    ]
     return responses.ChatCompletion(
         id=envelope.id,
         created=envelope.created,
         model=envelope.model,
         system_fingerprint=envelope.system_fingerprint,
-        choices=[responses.ChatChoice(index=0, message=message, finish_reason=reason)],
+        choices=choices,
         usage=answers.usage([generation]),
+        prompt_logprobs=answers.prompt_logprobs(body, generation),
     )
 
 
 async def _events(
-    envelope: answers.Envelope, generation: service.Generation, with_usage: bool
+    envelope: answers.Envelope, body: requests.ChatCompletionRequest, generation: Generation
 ) -> AsyncIterator[bytes]:
-    no_usage = None if with_usage else msgspec.UNSET
-    yield streaming.event(_chunk(envelope, responses.Delta(role="assistant", content=""), None, no_usage))
+    no_usage = answers.usage_field(body)
+    for index in range(generation.submit.params.n):
+        role = responses.Delta(role="assistant", content="")
+        first = responses.ChunkChoice(index=index, delta=role, finish_reason=None)
+        yield streaming.event(_chunk(envelope, [first], no_usage))
     async for piece in generation.pieces():
-        if piece.text:
-            yield streaming.event(_chunk(envelope, responses.Delta(content=piece.text), None, no_usage))
+        scores = _scores(piece, generation)
+        if piece.text or (scores and scores.content):
+            delta = responses.Delta(content=piece.text)
+            choice = responses.ChunkChoice(
+                index=piece.index, delta=delta, logprobs=scores, finish_reason=None
+            )
+            yield streaming.event(_chunk(envelope, [choice], no_usage))
         if piece.finish_reason:
-            yield streaming.event(_chunk(envelope, responses.Delta(), piece.finish_reason, no_usage))
-    if with_usage:
-        last = _chunk(envelope, None, None, answers.usage([generation]))
-        yield streaming.event(last)
+            last = responses.ChunkChoice(
+                index=piece.index,
+                delta=responses.Delta(),
+                finish_reason=piece.finish_reason,
+                stop_reason=piece.stop_reason,
+            )
+            yield streaming.event(_chunk(envelope, [last], no_usage))
+    if answers.wants_usage(body):
+        yield streaming.event(_chunk(envelope, [], answers.usage([generation])))
 
 
 def _chunk(
     envelope: answers.Envelope,
-    delta: responses.Delta | None,
-    finish_reason: str | None,
+    choices: list[responses.ChunkChoice],
     usage: responses.Usage | msgspec.UnsetType | None,
 ) -> responses.ChatCompletionChunk:
-    choice = responses.ChunkChoice(index=0, delta=delta, finish_reason=finish_reason) if delta else None
     return responses.ChatCompletionChunk(
         id=envelope.id,
         created=envelope.created,
         model=envelope.model,
         system_fingerprint=envelope.system_fingerprint,
-        choices=[choice] if choice else [],
+        choices=choices,
         usage=usage,
     )
+
+
+def _scores(piece: Piece, generation: Generation) -> responses.ChatLogprobs | None:
+    return None if piece.logprobs is None else logprobs.chat(piece.logprobs, generation.tokenizer.spell)
+
+
+def _check(body: requests.ChatCompletionRequest) -> None:
+    if body.top_logprobs and not body.logprobs:
+        raise ApiError(
+            400, "top_logprobs are only given with `logprobs`", param="top_logprobs", code="invalid_value"
+        )
+    answers.check(body)
 
 
 def _turn(message: requests.ChatMessage) -> dict[str, str]:

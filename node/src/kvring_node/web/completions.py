@@ -6,8 +6,9 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from kvring_node import prompts, service
-from kvring_node.web import answers, bodies, context, describe, requests, responses, streaming
+from kvring_node import messages, prompts
+from kvring_node.generation import Generation, Piece
+from kvring_node.web import answers, bodies, context, describe, logprobs, requests, responses, streaming
 from kvring_node.web.errors import ApiError
 
 DEFAULT_MAX_TOKENS = 16
@@ -32,47 +33,87 @@ def routes(ctx: context.Context) -> APIRouter:
     async def completions(request: Request) -> Response:
         body = await bodies.read(request, decoder, ctx.settings.max_body_bytes)
         bodies.refuse_unsupported(body)
+        _check(body)
         ctx.check_model(body.model)
         answer_id = f"cmpl-{context.fresh_id()}"
-        max_tokens = DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens
-        asks = [
-            answers.ask(body, f"{answer_id}-{index}", prompt, max_tokens)
-            for index, prompt in enumerate(_prompts(body.prompt))
-        ]
+        asks = _asks(body, answer_id, context.tenant(request, body.user))
         held, generations = await answers.open_all(ctx.desk, asks)
         envelope = answers.envelope(ctx, answer_id)
         if body.stream:
-            events = _events(envelope, generations, answers.wants_usage(body))
+            events = _events(envelope, body, generations)
             return await answers.stream(request, generations, events, held)
         with held:
-            return bodies.answer(await streaming.while_client_waits(request, _whole(envelope, generations)))
+            whole = _whole(envelope, body, generations)
+            return bodies.answer(await streaming.while_client_waits(request, whole))
 
     return router
 
 
+class _Choice:
+    """What the pieces of one choice have in common: where its text stands, and the prompt before it."""
+
+    def __init__(self, body: requests.CompletionRequest, generation: Generation, index: int) -> None:
+        self._body = body
+        self._generation = generation
+        self._index = index
+        self._scores = logprobs.Completion(generation.tokenizer.spell)
+        self._owes_prompt = bool(body.echo)
+
+    def of(self, piece: Piece) -> responses.CompletionChoice | None:
+        """The piece as the client gets it; None when there is nothing to tell."""
+        text, finish_reason = "", piece.finish_reason
+        tokens: list[tuple[int, messages.TokenLogprobs | None]] = []
+        if self._owes_prompt:
+            self._owes_prompt = False
+            text, tokens = self._prompt()
+        if self._body.max_tokens == 0:
+            finish_reason = finish_reason and messages.FinishReason.LENGTH
+        else:
+            text += piece.text
+            tokens += [(one.token_id, one) for one in piece.logprobs or ()]
+        if not (text or tokens or finish_reason):
+            return None
+        return responses.CompletionChoice(
+            index=self._index,
+            text=text,
+            logprobs=None if self._body.logprobs is None else self._scores.of(tokens),
+            finish_reason=finish_reason,
+            stop_reason=piece.stop_reason,
+        )
+
+    def _prompt(self) -> tuple[str, list[tuple[int, messages.TokenLogprobs | None]]]:
+        generation = self._generation
+        first, *_ = token_ids = generation.submit.prompt_token_ids
+        prompt = generation.ask.prompt
+        text = prompt if isinstance(prompt, str) else generation.tokenizer.decode(token_ids)
+        return text, [(first, None), *((one.token_id, one) for one in generation.progress.prompt_logprobs)]
+
+
 async def _whole(
-    envelope: answers.Envelope, generations: Sequence[service.Generation]
+    envelope: answers.Envelope, body: requests.CompletionRequest, generations: Sequence[Generation]
 ) -> responses.Completion:
-    choices = []
-    for index, generation in enumerate(generations):  # all of them run; they are read in order
-        text, reason = await answers.collect(generation)
-        choices.append(responses.CompletionChoice(index=index, text=text, finish_reason=reason))
-    return _completion(envelope, choices, answers.usage(generations))
+    choices: list[responses.CompletionChoice] = []
+    for generation in generations:  # all of them run; they are read in order
+        for piece in await generation.whole():
+            choice = _Choice(body, generation, len(choices)).of(piece)
+            assert choice, "a whole answer has a finish reason"
+            choice.prompt_logprobs = answers.prompt_logprobs(body, generation)
+            choices.append(choice)
+    return _completion(envelope, choices, answers.usage(generations, with_answers=body.max_tokens != 0))
 
 
 async def _events(
-    envelope: answers.Envelope, generations: Sequence[service.Generation], with_usage: bool
+    envelope: answers.Envelope, body: requests.CompletionRequest, generations: Sequence[Generation]
 ) -> AsyncIterator[bytes]:
-    no_usage = None if with_usage else msgspec.UNSET
-    for index, generation in enumerate(generations):
-        async for piece in generation.pieces():
-            if piece.text or piece.finish_reason:
-                choice = responses.CompletionChoice(
-                    index=index, text=piece.text, finish_reason=piece.finish_reason
-                )
-                yield streaming.event(_completion(envelope, [choice], no_usage))
-    if with_usage:
-        yield streaming.event(_completion(envelope, [], answers.usage(generations)))
+    no_usage = answers.usage_field(body)
+    begun: dict[int, _Choice] = {}
+    async for generation, index, piece in answers.pieces(generations):
+        choice = begun.setdefault(index, _Choice(body, generation, index)).of(piece)
+        if choice:
+            yield streaming.event(_completion(envelope, [choice], no_usage))
+    if answers.wants_usage(body):
+        usage = answers.usage(generations, with_answers=body.max_tokens != 0)
+        yield streaming.event(_completion(envelope, [], usage))
 
 
 def _completion(
@@ -88,6 +129,31 @@ def _completion(
         choices=choices,
         usage=usage,
     )
+
+
+def _check(body: requests.CompletionRequest) -> None:
+    if body.max_tokens == 0 and not body.echo:
+        raise ApiError(400, "max_tokens can be 0 only with `echo`", param="max_tokens", code="invalid_value")
+    answers.check(body)
+
+
+def _asks(body: requests.CompletionRequest, answer_id: str, tenant: str) -> list[prompts.Ask]:
+    max_tokens = DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens
+    prompt_logprobs = body.prompt_logprobs
+    if body.echo and body.logprobs is not None:
+        prompt_logprobs = max(prompt_logprobs or 0, body.logprobs)
+    return [
+        answers.ask(
+            body,
+            f"{answer_id}-{index}",
+            prompt,
+            max_tokens=max(max_tokens, 1),  # with 0 one is computed and not shown
+            logprobs=body.logprobs,
+            prompt_logprobs=prompt_logprobs,
+            tenant=tenant,
+        )
+        for index, prompt in enumerate(_prompts(body.prompt))
+    ]
 
 
 def _prompts(prompt: str | list[str | int | list[int]]) -> list[prompts.Prompt]:

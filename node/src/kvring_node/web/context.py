@@ -41,6 +41,11 @@ def request_id(request: Request) -> str:
     return str(request.state.request_id)
 
 
+def tenant(request: Request, user: str | None = None) -> str:
+    """Whose request it is: the header X-Kvring-Tenant, which a gateway may set, else OpenAI's `user`."""
+    return request.headers.get("x-kvring-tenant") or user or ""
+
+
 def fresh_id() -> str:
     """A name that no other request has: clients may repeat theirs."""
     return uuid.uuid4().hex

@@ -7,11 +7,11 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from kvring_node.web import requests, responses
+from kvring_node.web import forms, requests, responses
 
 _STRUCTS = [
     one
-    for module in (requests, responses)
+    for module in (forms, requests, responses)
     for _, one in inspect.getmembers(module, inspect.isclass)
     if issubclass(one, msgspec.Struct) and one.__module__ == module.__name__
 ]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kvring_node.metrics import Metrics
+from kvring_node.metrics.registry import Metrics
 
 _log = logging.getLogger("kvring_node.http")
 
@@ -48,6 +48,8 @@ class Edge:
                 message = {**message, "headers": [*message["headers"], *extra]}
             await send(message)
 
+        if scope["method"] == "HEAD":  # the server leaves the body out
+            scope = {**scope, "method": "GET"}
         try:
             await self._app(scope, receive, send_named)
         finally:

@@ -74,14 +74,13 @@ async def respond(_request: Request, error: Exception) -> Response:
     return Response(content, told.status, headers=told.headers, media_type="application/json")
 
 
+EXPECTED = (ApiError, prompts.InvalidAsk, service.QueueFull, service.Unavailable, EngineGone)
+"""What a request may meet without a fault of ours."""
+
 HANDLED = (
-    ApiError,
+    *EXPECTED,
     ClientGone,
     ClientDisconnect,
-    prompts.InvalidAsk,
-    service.QueueFull,
-    service.Unavailable,
-    EngineGone,
     wire.BadSignature,
     wire.InvalidMessage,
     HTTPException,

@@ -1,4 +1,4 @@
-"""POST /v1/generate, GET /v1/health and GET /v1/metrics: the node's own plain API."""
+"""POST /v1/generate: the node's own plain API."""
 
 from collections.abc import AsyncIterator
 
@@ -6,7 +6,8 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from kvring_node import messages, prompts, service
+from kvring_node import messages, prompts
+from kvring_node.generation import Generation, Piece
 from kvring_node.web import answers, bodies, context, describe, requests, responses, streaming
 from kvring_node.web.errors import ApiError
 
@@ -29,29 +30,30 @@ def routes(ctx: context.Context) -> APIRouter:
     async def generate(request: Request) -> Response:
         body = await bodies.read(request, decoder, ctx.settings.max_body_bytes)
         name = context.request_id(request)
-        params = messages.SamplingParams(temperature=body.temperature, top_p=body.top_p)
-        ask = prompts.Ask(
-            f"gen-{context.fresh_id()}", _prompt(body), params, body.max_tokens, priority=body.priority
-        )
-        held, (generation,) = await answers.open_all(ctx.desk, [ask])
+        held, (generation,) = await answers.open_all(ctx.desk, [ask(body, context.tenant(request))])
         if body.stream:
             return await answers.stream(request, [generation], _events(name, generation, ctx), held)
         with held:
-            text, _ = await streaming.while_client_waits(request, answers.collect(generation))
-            return bodies.answer(_response(name, generation, text, generation.progress.token_ids, ctx))
+            (piece,) = await streaming.while_client_waits(request, generation.whole())
+            return bodies.answer(answer(name, generation, piece, ctx))
 
     return router
 
 
-async def _events(
-    request_id: str, generation: service.Generation, ctx: context.Context
-) -> AsyncIterator[bytes]:
-    async for piece in generation.pieces():
-        yield streaming.event(_response(request_id, generation, piece.text, piece.token_ids, ctx))
+def ask(body: requests.GenerateRequest, tenant: str) -> prompts.Ask:
+    """The request as the desk takes it; raises `ApiError` 400 for no prompt or two."""
+    return prompts.Ask(
+        request_id=f"gen-{context.fresh_id()}",
+        prompt=_prompt(body),
+        params=messages.SamplingParams(temperature=body.temperature, top_p=body.top_p),
+        max_tokens=body.max_tokens,
+        priority=body.priority,
+        tenant=tenant,
+    )
 
 
-def _response(
-    request_id: str, generation: service.Generation, text: str, token_ids: list[int], ctx: context.Context
+def answer(
+    request_id: str, generation: Generation, piece: Piece, ctx: context.Context
 ) -> responses.GenerateResponse:
     """Counts and times are of the whole answer so far; text and token ids are what is handed over now."""
     progress = generation.progress
@@ -61,12 +63,17 @@ def _response(
         request_id=request_id,
         prompt_tokens=len(generation.submit.prompt_token_ids),
         generated_tokens=num_tokens,
-        text=text,
-        token_ids=token_ids,
+        text=piece.text,
+        token_ids=piece.token_ids,
         latency_ms=round(took_s * 1000, 3),
         throughput_tokens_per_sec=round(num_tokens / took_s, 3) if took_s > 0 else 0.0,
-        finish_reason=progress.finish_reason,
+        finish_reason=piece.finish_reason,
     )
+
+
+async def _events(request_id: str, generation: Generation, ctx: context.Context) -> AsyncIterator[bytes]:
+    async for piece in generation.pieces():
+        yield streaming.event(answer(request_id, generation, piece, ctx))
 
 
 def _prompt(body: requests.GenerateRequest) -> prompts.Prompt:

@@ -23,21 +23,19 @@ def routes(ctx: context.Context) -> APIRouter:
         if desk.is_hung:
             raise ApiError(503, "the engine does not answer; restart this node", code="engine_hung")
 
-    @router.get(
-        "/health", summary="Is the process alive?", **describe.route(gives=responses.Health, errors=(503,))
-    )
-    @router.get(
-        "/v1/health", summary="Is the process alive?", **describe.route(gives=responses.Health, errors=(503,))
-    )
+    probe = describe.route(gives=responses.Health, errors=(503,))
+
+    @router.get("/health", summary="Is the process alive?", **probe)
+    @router.get("/v1/health", summary="Is the process alive?", **probe)
+    @router.get("/ping", summary="Is the process alive? As SageMaker asks", **probe)
+    @router.post("/ping", summary="Is the process alive? As SageMaker asks", **probe)
     async def health() -> Response:
         if desk.phase is Phase.FAILED:
             raise ApiError(503, "the engine has ended; this process is about to exit", code="engine_dead")
         refuse_hung()
         return bodies.answer(health_now())
 
-    @router.get(
-        "/ready", summary="Are new requests welcome?", **describe.route(gives=responses.Health, errors=(503,))
-    )
+    @router.get("/ready", summary="Are new requests welcome?", **probe)
     async def ready() -> Response:
         if desk.phase is not Phase.SERVING:
             retry = {"Retry-After": str(RETRY_AFTER_S)}

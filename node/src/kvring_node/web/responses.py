@@ -1,8 +1,9 @@
 """Bodies of responses, as msgspec structs."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 
 class GenerateResponse(msgspec.Struct, kw_only=True):
@@ -21,6 +22,24 @@ class GenerateResponse(msgspec.Struct, kw_only=True):
     finish_reason: str | None
 
 
+class BatchResponse(msgspec.Struct, kw_only=True):
+    """The answer to POST /v1/batch: for each request, in order, its answer or why there is none."""
+
+    responses: Annotated[
+        list[Any],
+        Meta(
+            extra_json_schema={
+                "items": {
+                    "anyOf": [
+                        {"$ref": "#/components/schemas/GenerateResponse"},
+                        {"$ref": "#/components/schemas/ErrorBody"},
+                    ]
+                }
+            }
+        ),
+    ]
+
+
 class PromptTokensDetails(msgspec.Struct):
     """How many of the prompt's tokens came from the KV cache."""
 
@@ -36,13 +55,36 @@ class Usage(msgspec.Struct, kw_only=True):
     prompt_tokens_details: PromptTokensDetails
 
 
+class PromptLogprob(msgspec.Struct, kw_only=True):
+    """vLLM's: how likely a token was; `rank` counts from 1."""
+
+    logprob: float
+    rank: int
+    decoded_token: str
+
+
+PromptLogprobs = list[dict[str, PromptLogprob] | None]
+"""For each token of the prompt those asked for and itself, by token id; None for the first."""
+
+
+class CompletionLogprobs(msgspec.Struct, kw_only=True):
+    """For each token its text, log probability, likeliest rivals, and place in the text in characters."""
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
+    text_offset: list[int]
+
+
 class CompletionChoice(msgspec.Struct, kw_only=True):
-    """One answer, or a piece of it in a stream."""
+    """One answer, or a piece of it in a stream. `stop_reason` is vLLM's: the stop string or token id."""
 
     index: int
     text: str
-    logprobs: None = None
+    logprobs: CompletionLogprobs | None = None
     finish_reason: str | None
+    stop_reason: str | int | None = None
+    prompt_logprobs: PromptLogprobs | msgspec.UnsetType = msgspec.UNSET
 
 
 class Completion(msgspec.Struct, kw_only=True):
@@ -65,13 +107,35 @@ class AssistantMessage(msgspec.Struct, kw_only=True):
     refusal: None = None
 
 
+class TopLogprob(msgspec.Struct, kw_only=True):
+    """A token that might have come; `bytes` are exact where `token` shows U+FFFD for half a character."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class TokenLogprob(TopLogprob, kw_only=True):
+    """A token that came, and its likeliest rivals."""
+
+    top_logprobs: list[TopLogprob]
+
+
+class ChatLogprobs(msgspec.Struct, kw_only=True):
+    """For each token of an answer."""
+
+    content: list[TokenLogprob]
+    refusal: None = None
+
+
 class ChatChoice(msgspec.Struct, kw_only=True):
-    """One answer."""
+    """One answer. `stop_reason` is vLLM's: the stop string or token id that ended it."""
 
     index: int
     message: AssistantMessage
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
     finish_reason: str
+    stop_reason: str | int | None = None
 
 
 class ChatCompletion(msgspec.Struct, kw_only=True):
@@ -84,6 +148,7 @@ class ChatCompletion(msgspec.Struct, kw_only=True):
     system_fingerprint: str
     choices: list[ChatChoice]
     usage: Usage
+    prompt_logprobs: PromptLogprobs | msgspec.UnsetType = msgspec.UNSET
 
 
 class Delta(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -98,8 +163,9 @@ class ChunkChoice(msgspec.Struct, kw_only=True):
 
     index: int
     delta: Delta
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
     finish_reason: str | None
+    stop_reason: str | int | None = None
 
 
 class ChatCompletionChunk(msgspec.Struct, kw_only=True):
@@ -131,6 +197,27 @@ class ModelList(msgspec.Struct, kw_only=True):
 
     object: Literal["list"] = "list"
     data: list[ModelCard]
+
+
+class Tokenized(msgspec.Struct, kw_only=True):
+    """The answer to POST /tokenize; `token_strs` when they were asked for."""
+
+    count: int
+    max_model_len: int
+    tokens: list[int]
+    token_strs: list[str] | None = None
+
+
+class Detokenized(msgspec.Struct, kw_only=True):
+    """The answer to POST /detokenize."""
+
+    prompt: str
+
+
+class Load(msgspec.Struct, kw_only=True):
+    """The answer to GET /load: answers in the making or waiting."""
+
+    server_load: int
 
 
 class ErrorDetail(msgspec.Struct, kw_only=True):

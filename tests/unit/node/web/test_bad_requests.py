@@ -32,13 +32,54 @@ REFUSED_COMPLETIONS: list[tuple[str, dict[str, Any], int, str, str | None]] = [
     ("an unknown model", {"model": "gpt-4"}, 404, "model_not_found", "model"),
     ("an unknown field", {"promt": "x"}, 400, "unknown_parameter", "promt"),
     ("an unknown field within", {"stream_options": {"x": 1}}, 400, "unknown_parameter", "stream_options.x"),
-    ("two answers", {"n": 2}, 400, "unsupported_parameter", "n"),
+    ("no answer at all", {"n": 0}, 400, "invalid_value", "n"),
+    ("more answers than an engine makes", {"n": 129}, 400, "invalid_value", "n"),
     ("the best of two", {"best_of": 2}, 400, "unsupported_parameter", "best_of"),
-    ("log-probabilities", {"logprobs": 0}, 400, "unsupported_parameter", "logprobs"),
-    ("a bias", {"logit_bias": {"1": 5}}, 400, "unsupported_parameter", "logit_bias"),
-    ("a penalty", {"presence_penalty": 0.5}, 400, "unsupported_parameter", "presence_penalty"),
-    ("an echo", {"echo": True}, 400, "unsupported_parameter", "echo"),
     ("a suffix", {"suffix": "x"}, 400, "unsupported_parameter", "suffix"),
+    ("more log probabilities than are given", {"logprobs": 21}, 400, "invalid_value", "logprobs"),
+    ("log probabilities as chats ask for them", {"logprobs": True}, 400, "invalid_value", "logprobs"),
+    ("a penalty beyond two", {"presence_penalty": 2.1}, 400, "invalid_value", "presence_penalty"),
+    ("a penalty below minus two", {"frequency_penalty": -3}, 400, "invalid_value", "frequency_penalty"),
+    ("a divisor of zero", {"repetition_penalty": 0}, 400, "invalid_value", "repetition_penalty"),
+    ("top_k below minus one", {"top_k": -2}, 400, "invalid_value", "top_k"),
+    ("min_p above one", {"min_p": 1.5}, 400, "invalid_value", "min_p"),
+    ("a bias for a word", {"logit_bias": {"cat": 1}}, 400, "invalid_value", "logit_bias"),
+    ("a bias beyond a hundred", {"logit_bias": {"1": 101}}, 400, "invalid_value", "logit_bias"),
+    ("a bias that is a list", {"logit_bias": [1]}, 400, "invalid_value", "logit_bias"),
+    ("fewest tokens above most tokens", {"min_tokens": 2}, 400, "invalid_value", "min_tokens"),
+    ("a deadline that is over", {"deadline_s": 0}, 400, "invalid_value", "deadline_s"),
+    ("a user without a name", {"user": 7}, 400, "invalid_value", "user"),
+    ("a schema that the engine refuses", {"guided_json": ""}, 400, "invalid_value", "guided_json"),
+    ("a regex that the engine refuses", {"guided_regex": ""}, 400, "invalid_value", "guided_regex"),
+    (
+        "a grammar under its newer name that the engine refuses",
+        {"structured_outputs": {"grammar": ""}},
+        400,
+        "invalid_value",
+        "structured_outputs.grammar",
+    ),
+    ("a choice among nothing", {"guided_choice": []}, 400, "invalid_value", "guided_choice"),
+    (
+        "two forms at once",
+        {"guided_regex": "a", "response_format": {"type": "json_object"}},
+        400,
+        "invalid_value",
+        "guided_regex",
+    ),
+    (
+        "a form of no known kind",
+        {"response_format": {"type": "xml"}},
+        400,
+        "invalid_value",
+        "response_format.type",
+    ),
+    (
+        "a form of a schema without one",
+        {"response_format": {"type": "json_schema"}},
+        400,
+        "missing_required_parameter",
+        "response_format.json_schema",
+    ),
 ]
 
 REFUSED_CHATS: list[tuple[str, dict[str, Any], int, str, str | None]] = [
@@ -58,13 +99,8 @@ REFUSED_CHATS: list[tuple[str, dict[str, Any], int, str, str | None]] = [
         "messages[0].content[0].type",
     ),
     ("tools", {"tools": [{"type": "function"}]}, 400, "unsupported_parameter", "tools"),
-    (
-        "a JSON answer",
-        {"response_format": {"type": "json_object"}},
-        400,
-        "unsupported_parameter",
-        "response_format",
-    ),
+    ("likeliest tokens without logprobs", {"top_logprobs": 2}, 400, "invalid_value", "top_logprobs"),
+    ("logprobs as completions ask for them", {"logprobs": 2}, 400, "invalid_value", "logprobs"),
     (
         "a conversation longer than the model",
         {"messages": [{"role": "user", "content": "x" * 600}]},
@@ -158,6 +194,43 @@ def test_a_wrong_path_or_method(node: Node, method: str, path: str, status: int,
     answer = node.http.request(method, path)
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "param"),
+    [
+        ("/v1/completions", {"prompt": "x", "prompt_logprobs": 1, "stream": True}, "prompt_logprobs"),
+        ("/v1/completions", {"prompt": "x", "stream_options": {"include_usage": True}}, "stream_options"),
+        ("/v1/completions", {"prompt": "x", "max_tokens": 0}, "max_tokens"),
+        ("/tokenize", {}, "prompt"),
+        ("/tokenize", {"prompt": "x", "messages": CHAT["messages"]}, "prompt"),
+        ("/tokenize", {"messages": []}, "messages"),
+        ("/tokenize", {"prompt": "x", "model": "gpt-4"}, "model"),
+        ("/detokenize", {}, "tokens"),
+        ("/detokenize", {"tokens": [-1]}, "tokens[0]"),
+        ("/detokenize", {"tokens": [2**31]}, "tokens[0]"),
+        ("/v1/batch", {"requests": []}, "requests"),
+        ("/v1/batch", {}, "requests"),
+    ],
+    ids=[
+        "probabilities of the prompt in a stream",
+        "options of a stream without one",
+        "nothing to add and nothing to echo",
+        "nothing to tokenise",
+        "a text and a conversation to tokenise",
+        "an empty conversation to tokenise",
+        "another model's tokens",
+        "nothing to detokenise",
+        "a negative token to detokenise",
+        "a token beyond all vocabularies",
+        "a batch of nothing",
+        "no batch",
+    ],
+)
+def test_a_request_is_refused_for(node: Node, path: str, fields: dict[str, Any], param: str) -> None:
+    answer = node.http.post(path, json=fields)
+
+    assert (answer.status_code in (400, 404), answer.json()["error"]["param"]) == (True, param)
 
 
 @pytest.mark.parametrize(
