@@ -11,6 +11,11 @@ from kvring_node.engine.options import EngineOptions
 from kvring_node.engine.ports import Runner
 from kvring_node.model.config import ModelConfig
 from kvring_node.model.errors import ModelError, ModelFault
+from kvring_node.model.native import attention as native_attention
+from kvring_node.model.native import library as native
+from kvring_node.model.native.parts import NativeParts
+from kvring_node.model.parts import Parts
+from kvring_node.model.plain import PlainParts
 from kvring_node.model.transformer import Transformer
 from kvring_node.model.weights import Weights
 from kvring_node.pages.store import LAYOUT, PageShape, PageStore
@@ -48,19 +53,20 @@ def load(options: EngineOptions, config: ModelConfig) -> LoadedModel:
     dtype_name = _dtype_name(options.dtype, config.dtype, device)
     dtype = DTYPES[dtype_name]
     longest = min(options.max_model_len or config.max_positions, config.max_positions)
+    shape = PageShape(config.num_layers, options.page_tokens, config.num_kv_heads, config.head_dim, dtype)
+    parts = _parts(config, shape, device)
     with Weights(folder, dtype, device) as weights:
-        transformer = Transformer(config, weights, longest)
+        transformer = Transformer(config, weights, longest, parts)
         weights.check_all_taken()
         digest = weights.digest((folder / "config.json").read_bytes())
-    shape = PageShape(config.num_layers, options.page_tokens, config.num_kv_heads, config.head_dim, dtype)
-    num_pages = _kv_bytes(options, transformer, shape, device) // shape.page_bytes
+    num_pages = _kv_bytes(options, transformer, parts, shape, device) // shape.page_bytes
     if num_pages < 1:
         raise ModelError(
             ModelFault.NO_MEMORY,
             f"no memory is left for pages of {shape.page_bytes} bytes; give the cache more memory",
         )
     return LoadedModel(
-        runner=torch_runner.TorchRunner(transformer, PageStore(shape, num_pages, device), device),
+        runner=torch_runner.TorchRunner(transformer, parts, PageStore(shape, num_pages, device), device),
         fingerprint=Fingerprint(
             digest, options.revision, dtype_name, options.page_tokens, LAYOUT, options.salt
         ),
@@ -93,15 +99,25 @@ def _dtype_name(wanted: str, own: str, device: torch.device) -> str:
     return "float32" if wanted == "auto" and device.type == "cpu" else name
 
 
+def _parts(config: ModelConfig, shape: PageShape, device: torch.device) -> Parts:
+    """The kernels where they are built and can do it; torch everywhere else."""
+    heads = config.num_heads, config.num_kv_heads, config.head_dim
+    if device.type == "cpu" and shape.dtype == torch.float32 and native_attention.supports(*heads):
+        library = native.find()
+        if library is not None:
+            return NativeParts(library, shape.page_tokens, *heads)
+    return PlainParts(shape.page_tokens, shape.slot_bytes, device)
+
+
 def _kv_bytes(
-    options: EngineOptions, transformer: Transformer, shape: PageShape, device: torch.device
+    options: EngineOptions, transformer: Transformer, parts: Parts, shape: PageShape, device: torch.device
 ) -> int:
     if options.kv_bytes is not None:
         return options.kv_bytes
     if device.type == "cpu":
         return CPU_KV_BYTES
     peak = torch_runner.measure_peak_bytes(
-        transformer, shape, device, options.max_batch_tokens, options.max_num_sequences
+        transformer, parts, shape, device, options.max_batch_tokens, options.max_num_sequences
     )
     free, total = torch.cuda.mem_get_info(device)
     return int(free - (1 - CUDA_SHARE) * total - peak)

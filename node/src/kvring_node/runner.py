@@ -4,7 +4,7 @@ import torch
 
 from kvring_node.batch import Batch, Draw, Drawn
 from kvring_node.messages import SamplingParams
-from kvring_node.model.attention import SdpaAttention
+from kvring_node.model.parts import Parts
 from kvring_node.model.transformer import Transformer
 from kvring_node.pages.store import PageShape, PageStore
 from kvring_node.sampling import choose, logprobs
@@ -13,8 +13,10 @@ from kvring_node.sampling import choose, logprobs
 class TorchRunner:
     """One model, one store, one device."""
 
-    def __init__(self, transformer: Transformer, store: PageStore, device: torch.device):
+    def __init__(self, transformer: Transformer, parts: Parts, store: PageStore, device: torch.device):
+        """`parts`: what the transformer is made of."""
         self._transformer = transformer
+        self._parts = parts
         self._store = store
         self._device = device
 
@@ -35,9 +37,7 @@ class TorchRunner:
     @torch.inference_mode()
     def logits(self, batch: Batch) -> torch.Tensor:
         """Computes the batch; logits `[draws and scored tokens, vocab_size]` in float32."""
-        attention = SdpaAttention(
-            batch, self._store.shape.page_tokens, self._store.shape.slot_bytes, self._device
-        )
+        attention = self._parts.attention(batch)
         token_ids = torch.tensor(batch.token_ids, device=self._device)
         wanted = [draw.row for draw in batch.draws]
         for score in batch.scores:
@@ -47,11 +47,16 @@ class TorchRunner:
 
 
 def measure_peak_bytes(
-    transformer: Transformer, shape: PageShape, device: torch.device, num_tokens: int, num_draws: int
+    transformer: Transformer,
+    parts: Parts,
+    shape: PageShape,
+    device: torch.device,
+    num_tokens: int,
+    num_draws: int,
 ) -> int:
     """Memory that the largest step takes beyond weights and pages: one prefill that fills the budget."""
     num_pages = -(-num_tokens // shape.page_tokens)
-    runner = TorchRunner(transformer, PageStore(shape, num_pages, device), device)
+    runner = TorchRunner(transformer, parts, PageStore(shape, num_pages, device), device)
     draws = [Draw(num_tokens - 1, SamplingParams(top_p=0.5), seed=0, number=0)] * num_draws
     batch = Batch([0] * num_tokens, [0], [num_tokens], [list(range(num_pages))], draws)
     before = torch.cuda.memory_allocated(device)

@@ -4,26 +4,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support import naive_attention
+from tests.support import naive_attention, scattered
 
-from kvring_node.batch import Batch
-from kvring_node.model import attention
-from kvring_node.model.attention import SdpaAttention
+from kvring_node.model.attention import sdpa
+from kvring_node.model.attention.sdpa import SdpaAttention
 
 HEAD_DIM = 8
-
-
-def step(spans: list[tuple[int, int]], page_tokens: int) -> Batch:
-    """A batch of (computed, length) with scattered pages; its tokens do not matter to attention."""
-    num_pages = sum(-(-(computed + length) // page_tokens) for computed, length in spans)
-    order = torch.randperm(num_pages, generator=torch.Generator().manual_seed(num_pages)).tolist()
-    tables = []
-    for computed, length in spans:
-        need = -(-(computed + length) // page_tokens)
-        tables.append(order[:need])
-        order = order[need:]
-    computed_tokens, lengths = [span[0] for span in spans], [span[1] for span in spans]
-    return Batch([0] * sum(lengths), computed_tokens, lengths, tables, [])
 
 
 @settings(max_examples=60, deadline=None)
@@ -31,13 +17,13 @@ def step(spans: list[tuple[int, int]], page_tokens: int) -> Batch:
     spans=st.lists(st.tuples(st.integers(0, 20), st.integers(1, 6)), min_size=1, max_size=5),
     page_tokens=st.sampled_from([2, 8]),
     num_kv_heads=st.sampled_from([1, 2]),
-    slot_bytes=st.sampled_from([64, attention.GATHER_BYTES]),  # one group for all, or one for each
+    slot_bytes=st.sampled_from([64, sdpa.GATHER_BYTES]),  # one group for all, or one for each
     window=st.sampled_from([None, 1, 3, 10]),
 )
 def test_equals_the_slow_twin(
     spans: list[tuple[int, int]], page_tokens: int, num_kv_heads: int, slot_bytes: int, window: int | None
 ) -> None:
-    batch = step(spans, page_tokens)
+    batch = scattered.batch(spans, page_tokens)
     generator = torch.Generator().manual_seed(len(batch.token_ids))
     num_tokens = len(batch.token_ids)
     query = torch.randn(num_tokens, 4, HEAD_DIM, generator=generator)
@@ -65,5 +51,5 @@ def test_groups_hold_the_longest_first_and_every_sequence_once(
     lengths: list[int], max_slots: int, expected: list[list[int]]
 ) -> None:
     known = torch.tensor(lengths, dtype=torch.int64).numpy()
-    groups = attention.groups(torch.arange(len(lengths)).numpy(), known, max_slots)
+    groups = sdpa.groups(torch.arange(len(lengths)).numpy(), known, max_slots)
     assert [group.tolist() for group in groups] == expected

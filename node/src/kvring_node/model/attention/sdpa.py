@@ -1,9 +1,7 @@
-"""Attention over pages: where each token's keys and values go, and what each query may look at."""
+"""torch's scaled dot product attention over gathered pages: runs everywhere."""
 
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,33 +9,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody knows
 
 from kvring_node.batch import Batch
+from kvring_node.model.attention import places
 
 GATHER_BYTES = 2 << 20
 """Decoding sequences are gathered in groups of this size: a copy is still in cache when it is read."""
-
-
-class Attention(Protocol):
-    """Attention of one step's queries, all layers alike."""
-
-    positions: torch.Tensor
-    """Position of each token of the batch in its sequence, `[tokens]`."""
-
-    def __call__(
-        self, query: torch.Tensor, keys_values: torch.Tensor, layer: torch.Tensor, window: int | None
-    ) -> torch.Tensor:
-        """Writes the batch's keys and values to the layer's pages, then attends.
-
-        Args:
-            query: `[tokens, num_heads, head_dim]`.
-            keys_values: `[tokens, 2 * num_kv_heads, head_dim]`, keys first.
-            layer: the layer's slots, `[2 * num_kv_heads, slots, head_dim]`, keys first.
-            window: how far back this layer looks: position `i` sees `j` iff `i - window < j <= i`; None: all
-                `j <= i`. Pages before every window stay in the table: other layers may look further.
-
-        Returns:
-            `[tokens, num_heads * head_dim]`.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -68,24 +43,20 @@ class _Plan:
 
 
 class SdpaAttention:
-    """torch's scaled dot product attention over gathered pages: runs everywhere.
+    """Made once a step.
 
-    Made once a step. Decoding sequences are sorted by length and attend in groups, padded to the longest of
-    the group only; each prefill attends alone.
+    Decoding sequences are sorted by length and attend in groups, padded to the longest of the group only;
+    each prefill attends alone.
     """
 
     def __init__(self, batch: Batch, page_tokens: int, slot_bytes: int, device: torch.device):
         """Prepares index tensors. `slot_bytes`: keys and values of one token in one layer."""
         self._page_tokens = page_tokens
-        computed = np.asarray(batch.num_computed)
-        lengths = np.asarray(batch.lengths)
-        tables = _table_matrix(batch.page_tables)
-        owners = np.repeat(np.arange(len(lengths)), lengths)
-        first_rows = np.cumsum(lengths) - lengths
-        positions = np.arange(len(owners)) - (first_rows - computed)[owners]
-        slots = tables[owners, positions // page_tokens] * page_tokens + positions % page_tokens
-        self.positions = torch.from_numpy(positions).to(device)
-        self._slots = torch.from_numpy(slots).to(device)
+        found = places.find(batch, page_tokens)
+        computed, lengths, first_rows = found.computed, found.lengths, found.first_rows
+        tables = _table_matrix(found)
+        self.positions = torch.from_numpy(found.positions).to(device)
+        self._slots = torch.from_numpy(found.slots).to(device)
         decoding = np.flatnonzero(lengths == 1)
         known = computed + lengths
         order = decoding[np.argsort(known[decoding], kind="stable")]
@@ -182,11 +153,11 @@ def _attend_decode(query: torch.Tensor, seen: torch.Tensor, mask: torch.Tensor) 
     return attended.view(num_rows, num_heads, head_dim)
 
 
-def _table_matrix(page_tables: Sequence[list[int]]) -> npt.NDArray[np.int64]:
+def _table_matrix(found: places.Places) -> places.Ints:
     """Page tables side by side; the padding points to page 0, which a mask hides."""
-    matrix = np.zeros((len(page_tables), max(map(len, page_tables))), np.int64)
-    for row, pages in zip(matrix, page_tables, strict=True):
-        row[: len(pages)] = pages
+    counts = np.diff(found.first_pages, append=len(found.pages))
+    matrix = np.zeros((len(counts), int(counts.max())), np.int64)
+    matrix[np.arange(matrix.shape[1]) < counts[:, None]] = found.pages
     return matrix
 
 

@@ -1,0 +1,1 @@
+"""Attention over pages: what it promises, and torch's own way to do it. The kernels' is in `native`."""
