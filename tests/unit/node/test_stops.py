@@ -8,27 +8,27 @@ TEXTS = st.text(alphabet="ab.", max_size=20)
 STOPS = st.lists(st.text(alphabet="ab.", min_size=1, max_size=4), max_size=3)
 
 
-def answer(pieces: list[str], stops: list[str]) -> tuple[str, bool]:
-    matcher = StopMatcher(stops)
+def answer(pieces: list[str], stops: list[str], *, keeps: bool = False) -> tuple[str, str | None]:
+    matcher = StopMatcher(stops, keeps=keeps)
     shown = ""
     for piece in pieces:
         shown += matcher.push(piece)
         if matcher.matched:
-            return shown, True
-    return shown + matcher.flush(), False
+            return shown, matcher.matched
+    return shown + matcher.flush(), None
 
 
 @pytest.mark.parametrize(
     ("pieces", "stops", "shown", "matched"),
     [
-        (["one two"], [], "one two", False),
-        (["one two"], [" "], "one", True),
-        (["one", " t", "wo three"], ["two"], "one ", True),
-        (["one t", "wine"], ["two"], "one twine", False),
-        (["aab"], ["b", "ab"], "a", True),
-        (["ab", "c"], ["abc", "b"], "a", True),
-        (["abc"], ["abc", "b"], "a", True),
-        (["\n", "\n", "x"], ["\n\n"], "", True),
+        (["one two"], [], "one two", None),
+        (["one two"], [" "], "one", " "),
+        (["one", " t", "wo three"], ["two"], "one ", "two"),
+        (["one t", "wine"], ["two"], "one twine", None),
+        (["aab"], ["b", "ab"], "a", "ab"),
+        (["ab", "c"], ["abc", "b"], "a", "b"),
+        (["abc"], ["abc", "b"], "a", "b"),
+        (["\n", "\n", "x"], ["\n\n"], "", "\n\n"),
     ],
     ids=[
         "without stop strings all passes",
@@ -41,7 +41,7 @@ def answer(pieces: list[str], stops: list[str]) -> tuple[str, bool]:
         "a doubled character is found",
     ],
 )
-def test_an_answer_ends_where(pieces: list[str], stops: list[str], shown: str, matched: bool) -> None:
+def test_an_answer_ends_where(pieces: list[str], stops: list[str], shown: str, matched: str | None) -> None:
     assert answer(pieces, stops) == (shown, matched)
 
 
@@ -56,7 +56,9 @@ def test_the_answer_is_the_text_up_to_the_first_complete_stop_string(text: str, 
     whole = text[: ends[0]] if ends else text
     longest = max((len(stop) for stop in stops if ends and whole.endswith(stop)), default=0)
 
-    assert answer([text], stops) == (whole[: len(whole) - longest], bool(ends))
+    stop = whole[len(whole) - longest :] or None
+    assert answer([text], stops) == (whole[: len(whole) - longest], stop)
+    assert answer([text], stops, keeps=True) == (whole, stop)
 
 
 @given(TEXTS, STOPS)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.support import poll
 from tests.support.node import Node
 
 VLLM_NAMES = {
@@ -108,6 +109,39 @@ def test_a_serving_node_is_healthy_and_ready(node: Node, path: str) -> None:
     assert answer.json() == {"status": "serving", "ready": True, "model": "echo"}
 
 
+def test_sagemaker_may_ask_either_way(node: Node) -> None:
+    assert node.http.get("/ping").json() == node.http.post("/ping").json() == node.http.get("/health").json()
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/v1/models", "/openapi.json", "/nowhere"])
+def test_head_is_get_without_its_body(node: Node, path: str) -> None:
+    head, get = node.http.head(path), node.http.get(path)
+
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
+def test_head_is_not_post(node: Node) -> None:
+    assert node.http.head("/v1/completions").status_code == 405
+
+
+def test_a_model_may_be_asked_for_by_its_name(node: Node) -> None:
+    (listed,) = node.http.get("/v1/models").json()["data"]
+
+    assert node.http.get("/v1/models/echo").json() == listed
+    assert node.http.get("/v1/models/org/other").json()["error"]["code"] == "model_not_found"
+
+
+def test_a_node_with_nothing_to_do_has_no_load(node: Node) -> None:
+    poll.until(
+        lambda: node.http.get("/load").json(),
+        lambda load: load == {"server_load": 0},
+        what="no load",
+        within_s=10,
+        every_s=0.02,
+    )
+
+
 def test_version(node: Node) -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", node.http.get("/version").json()["version"])
 
@@ -161,6 +195,9 @@ def test_the_openapi_document_describes_every_route(node: Node) -> None:
         ("post", "/v1/completions"),
         ("post", "/v1/chat/completions"),
         ("post", "/v1/generate"),
+        ("post", "/v1/batch"),
+        ("post", "/tokenize"),
+        ("post", "/detokenize"),
         ("get", "/v1/models"),
         ("get", "/metrics"),
         ("put", "/internal/v1/ring"),

@@ -1,0 +1,55 @@
+"""/tokenize and /detokenize, in vLLM's shapes; the fake model has one token a byte."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support import node as nodes
+from tests.support.node import Node
+
+TURNS = [{"role": "user", "content": "hi"}]
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        ({"prompt": "aé"}, "aé"),
+        ({"prompt": ""}, ""),
+        ({"messages": TURNS}, "<user>hi\n<assistant>"),
+        ({"prompt": "x" * 100_000}, "x" * 100_000),
+    ],
+    ids=["a text", "no text", "a conversation, with its template", "more than the model takes"],
+)
+def test_tokens_are_counted_listed_and_turned_back(node: Node, asked: dict[str, Any], text: str) -> None:
+    answer = node.http.post("/tokenize", json=asked).json()
+
+    assert answer.keys() == {"count", "max_model_len", "tokens", "token_strs"}
+    assert (answer["count"], answer["max_model_len"]) == (len(text.encode()), 512)
+    assert len(answer["tokens"]) == answer["count"]
+    assert node.http.post("/detokenize", json={"tokens": answer["tokens"]}).json() == {"prompt": text}
+
+
+def test_what_each_token_spells_is_told_on_request(node: Node) -> None:
+    answer = node.http.post("/tokenize", json={"prompt": "ab", "return_token_strs": True}).json()
+
+    assert answer["token_strs"] == ["a", "b"]
+
+
+def test_a_template_is_told_whether_the_assistant_is_next(node: Node) -> None:
+    """This template does not ask."""
+    answer = node.http.post("/tokenize", json={"messages": TURNS, "add_generation_prompt": False})
+
+    assert answer.status_code == 200
+
+
+def test_tokens_that_no_vocabulary_has_have_no_text(node: Node) -> None:
+    assert node.http.post("/detokenize", json={"tokens": [64, 10**9, 65]}).json() == {"prompt": "ab"}
+
+
+@pytest.mark.parametrize("path", ["/tokenize", "/detokenize"])
+def test_a_node_that_loads_has_no_tokens_yet(tmp_path: Path, path: str) -> None:
+    with nodes.fake(tmp_path, engine_flags=("--fail", "ModelCorrupt")) as node:
+        body = {"prompt": "x"} if path == "/tokenize" else {"tokens": [1]}
+        answer = node.http.post(path, json=body)
+
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
