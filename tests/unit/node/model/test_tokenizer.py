@@ -7,10 +7,9 @@ import pytest
 import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support import tiny_models
-from tokenizers import decoders, models, normalizers, processors
+from tests.support import byte_fallback, byte_folder, tiny_models
 
-from kvring_node.model.tokenizer import Detokenizer, Tokenizer
+from kvring_node.model.tokenizer import INCOMPLETE, Detokenizer, Tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -67,21 +66,7 @@ def test_text_is_shown_as_soon_as_it_is_certain(tokenizer: Tokenizer) -> None:
 
 @pytest.fixture(scope="module")
 def sentencepiece(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made like Llama 2's: few words, and a token for each byte of all other characters."""
-    symbols = ["<s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", "t", "h", "e", "▁t", "▁th", "▁the"]
-    merges = [("▁", "t"), ("▁t", "h"), ("▁th", "e")]
-    inner = tokenizers.Tokenizer(
-        models.BPE({symbol: i for i, symbol in enumerate(symbols)}, merges, byte_fallback=True)
-    )
-    inner.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    inner.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
-    )
-    inner.add_special_tokens(["<s>"])
-    inner.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
-    folder = tmp_path_factory.mktemp("sentencepiece")
-    inner.save(str(folder / "tokenizer.json"))
-    return folder
+    return byte_fallback.make(tmp_path_factory.mktemp("sentencepiece"))
 
 
 @given(text=st.text(st.sampled_from(" the\n&éß日本語世界😀")))
@@ -101,6 +86,44 @@ def test_a_byte_that_is_no_character_spoils_nothing_that_was_shown(sentencepiece
     stream = tokenizer.detokenizer()
     pieces = pushed(stream, [[i] for i in (*tokenizer.encode("世"), *half, *tokenizer.encode("the"))])
     assert "".join(pieces) == "世�� the"
+
+
+@pytest.fixture(scope="module")
+def letters(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    """One token a byte, written as GPT-2 writes bytes."""
+    return Tokenizer(byte_folder.make(tmp_path_factory.mktemp("letters")))
+
+
+@given(given_bytes=st.binary(max_size=30), cuts=st.lists(st.integers(0, 100), max_size=5))
+def test_any_bytes_cut_anywhere_are_the_text_of_the_whole(
+    given_bytes: bytes, cuts: list[int], letters: Tokenizer
+) -> None:
+    id_of = {letters.spell(token_id): token_id for token_id in range(256)}
+    ids = [id_of[bytes([byte])] for byte in given_bytes]
+    shown = "".join(pushed(letters.detokenizer(), pieces_of(ids, cuts)))
+
+    assert shown == letters.decode(ids) == given_bytes.decode(errors="replace")
+
+
+@given(
+    text=st.text(st.characters(codec="utf-8", exclude_characters=INCOMPLETE), max_size=10),
+    rest=st.binary(max_size=10),
+    cuts=st.lists(st.integers(0, 100), max_size=5),
+)
+def test_bytes_that_fall_back_are_the_text_of_the_whole_up_to_the_first_wrong_one(
+    text: str, rest: bytes, cuts: list[int], sentencepiece: Path
+) -> None:
+    """From there on the whole's text has only U+FFFD for the run of bytes, characters before it included."""
+    tokenizer = Tokenizer(sentencepiece)
+    ids = [byte_fallback.FIRST_BYTE + byte for byte in text.encode()]
+    assert "".join(pushed(tokenizer.detokenizer(), pieces_of(ids, cuts))) == tokenizer.decode(ids)
+
+    more = [byte_fallback.FIRST_BYTE + byte for byte in rest]
+    stream = tokenizer.detokenizer()
+    shown = "".join(stream.push([token_id]) for token_id in ids)
+    shown += "".join(pushed(stream, pieces_of(more, cuts)))
+    assert shown.startswith(tokenizer.decode(ids))
+    assert INCOMPLETE in shown or shown == tokenizer.decode(ids + more)
 
 
 def test_the_length_a_tokenizer_was_trained_with_neither_cuts_nor_pads_prompts(

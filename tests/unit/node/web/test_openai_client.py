@@ -134,3 +134,62 @@ async def test_an_error_has_the_clients_own_class(async_client: openai.AsyncOpen
         await async_client.completions.create(model="echo", prompt="x", max_tokens=-1)
     assert caught.value.code == "invalid_value"
     assert caught.value.param == "max_tokens"
+
+
+def test_several_answers_have_a_choice_each(client: openai.OpenAI) -> None:
+    answer = client.completions.create(model="echo", prompt="abc", max_tokens=4, n=2)
+
+    assert [(choice.index, choice.text) for choice in answer.choices] == [(0, "abca"), (1, "bcab")]
+
+
+def test_log_probabilities_have_the_clients_own_classes(client: openai.OpenAI) -> None:
+    completion = client.completions.create(model="echo", prompt="ab", max_tokens=2, logprobs=1, echo=True)
+    chat = client.chat.completions.create(
+        model="echo", messages=[{"role": "user", "content": "x"}], max_tokens=2, logprobs=True, top_logprobs=2
+    )
+
+    assert completion.choices[0].logprobs is not None
+    assert completion.choices[0].logprobs.tokens == ["a", "b", "a", "b"]
+    assert chat.choices[0].logprobs is not None
+    assert chat.choices[0].logprobs.content is not None
+    assert [len(token.top_logprobs) for token in chat.choices[0].logprobs.content] == [2, 2]
+
+
+async def test_a_streamed_chat_of_several_answers_with_log_probabilities(
+    async_client: openai.AsyncOpenAI,
+) -> None:
+    texts, tokens = ["", ""], ["", ""]
+    stream = await async_client.chat.completions.create(
+        model="echo",
+        messages=[{"role": "user", "content": "hi"}],
+        max_tokens=8,
+        n=2,
+        logprobs=True,
+        stream=True,
+    )
+    async for chunk in stream:
+        choice = chunk.choices[0]
+        texts[choice.index] += choice.delta.content or ""
+        for token in (choice.logprobs and choice.logprobs.content) or ():
+            tokens[choice.index] += token.token
+
+    assert texts == tokens == ["<user>hi", "user>hi\n"]
+
+
+def test_a_form_that_cannot_be_is_refused_by_name(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="empty") as caught:
+        client.completions.create(model="echo", prompt="x", extra_body={"guided_regex": ""})
+
+    assert caught.value.param == "guided_regex"
+
+
+def test_vllms_fields_go_in_the_extra_body(client: openai.OpenAI) -> None:
+    answer = client.completions.create(
+        model="echo",
+        prompt="abcd",
+        max_tokens=8,
+        extra_body={"top_k": 3, "min_p": 0.1, "stop_token_ids": [67], "include_stop_str_in_output": True},
+    )
+
+    assert answer.choices[0].text == "abcd"
+    assert answer.choices[0].to_dict()["stop_reason"] == 67
