@@ -1,5 +1,7 @@
 """What tokens spell, put together, is the text; for both ways in which vocabularies write bytes."""
 
+from pathlib import Path
+
 import pytest
 import tokenizers
 from hypothesis import given
