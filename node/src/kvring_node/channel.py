@@ -82,9 +82,12 @@ class Mailbox:
 class EngineChannel:
     """Submits and aborts requests, hands answers to their mailboxes, keeps the engine's latest statistics."""
 
-    def __init__(self, directory: Path, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, directory: Path, clock: Callable[[], float], on_stats: Callable[[messages.Stats], None]
+    ) -> None:
         """Bind both sockets in `directory`, which must be private to this process and its child."""
         self._clock = clock
+        self._on_stats = on_stats
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._from_engine = zmq.asyncio.Socket(self._context, zmq.PULL)
         self._to_engine = self._context.socket(zmq.PUSH)
@@ -100,6 +103,7 @@ class EngineChannel:
         self._mailboxes: dict[str, Mailbox] = {}
         self._gone: EngineGone | None = None
         self.heard_at = clock()
+        self.last_word = ""
         self.news: asyncio.Future[News] = asyncio.get_running_loop().create_future()
         self.stats = messages.Stats(
             num_running=0,
@@ -150,6 +154,9 @@ class EngineChannel:
         match message:
             case messages.Stats():
                 self.stats = message
+                self._on_stats(message)
+            case messages.Failed():
+                self.last_word = message.message
             case messages.Loaded() | messages.LoadFailed():
                 self.news.set_result(message)
             case messages.Tokens(request_id=name):

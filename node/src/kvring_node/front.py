@@ -23,7 +23,8 @@ import uvicorn
 from kvring_node import fetch, messages, prompts, service, sockets
 from kvring_node.channel import EngineChannel, EngineGone
 from kvring_node.engine.options import EngineOptions
-from kvring_node.metrics import Metrics, NodeState
+from kvring_node.metrics.engine import NodeState
+from kvring_node.metrics.registry import Metrics
 from kvring_node.model.errors import ModelError
 from kvring_node.settings import Settings
 from kvring_node.supervisor import EngineProcess
@@ -36,6 +37,8 @@ _log = logging.getLogger(__name__)
 LAST_ANSWERS_S = 2
 """How long answers that are complete, errors among them, may take to reach their clients before the exit."""
 ENGINE_STOP_S = 5.0
+LAST_WORD_S = 0.1
+"""How long what an engine said before it ended may take to be read."""
 LAST_NEWS_S = 1.0
 """How long the last words of an engine that has ended may take to arrive."""
 
@@ -84,11 +87,12 @@ class Front:
         """`directory` holds the sockets to the engine; it must be private to this process and its child."""
         self._settings = settings
         self._ports = ports
-        self._channel = EngineChannel(directory, ports.monotonic)
+        metrics = Metrics(settings.served_name, self._state)
+        self._channel = EngineChannel(directory, ports.monotonic, metrics.engine.heard)
         self._place = internal.Membership()
         self._desk = service.FrontDesk(
             self._channel,
-            Metrics(settings.served_name, self._state),
+            metrics,
             ports.monotonic,
             max_open=settings.max_sequences + settings.max_waiting,
             drain_lag_s=settings.drain_lag_s,
@@ -128,7 +132,10 @@ class Front:
                 tokenizer = await _blocking(ports.load_tokenizer, folder)
                 await self._loaded(ended, tokenizer)
                 await _first(ended, listening)
-                how = ended.result() if ended.done() else f"cannot be understood: {listening.exception()!r}"
+                how = f"cannot be understood: {listening.exception()!r}" if listening.done() else ""
+                if not how:
+                    await asyncio.wait((listening,), timeout=LAST_WORD_S)
+                    how = ": ".join(filter(None, (ended.result(), self._channel.last_word)))
                 self._desk.fail(EngineGone(f"the engine process {how}; this node restarts, try again"))
                 raise Ended("EngineDied", f"the engine process {how}")
         finally:

@@ -44,7 +44,7 @@ class Streets:
 @pytest_asyncio.fixture
 async def streets(tmp_path: Path) -> AsyncIterator[Streets]:
     now = [100.0]
-    channel = EngineChannel(tmp_path, lambda: now[0])
+    channel = EngineChannel(tmp_path, lambda: now[0], lambda stats: None)
     listening = asyncio.ensure_future(channel.listen())
     with (
         zmq.asyncio.Context() as context,

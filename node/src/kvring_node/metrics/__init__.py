@@ -1,0 +1,1 @@
+"""Prometheus metrics: vLLM's names, so that its dashboards and autoscalers work here, and `kvring_*`."""
