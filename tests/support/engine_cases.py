@@ -1,137 +1,150 @@
 """Random cases for the comparison of the engine with `generate` of transformers: functions of a seed."""
 
+import dataclasses
 import random
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import torch
-import transformers
+import msgspec
 from tests.support import tiny_models
+from tests.support.variants import VARIANTS
 
 from kvring_node import assembly
-from kvring_node.engine.completions import Completion
 from kvring_node.engine.engine import Engine
-from kvring_node.messages import SamplingParams
+from kvring_node.messages import SamplingParams, Submit
 
-LLAMA3_ROPE = {
-    "rope_type": "llama3",
-    "rope_theta": 10_000.0,
-    "factor": 8.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 64,
-}
+STRATEGIES = ("FCFS", "Fairness", "Priority", "SLA")
+MOST_STEPS = 20_000
 
-YARN_ROPE = {
-    "rope_type": "yarn",
-    "rope_theta": 10_000.0,
-    "factor": 4.0,
-    "original_max_position_embeddings": 128,
-}
 
-LONG_ROPE = {
-    "rope_type": "longrope",
-    "rope_theta": 10_000.0,
-    "partial_rotary_factor": 0.75,
-    "short_factor": [1.0, 1.1, 1.2, 1.5, 2.0, 2.5],
-    "long_factor": [1.0, 2.0, 3.0, 4.0, 6.0, 8.0],
-}
+@dataclass(frozen=True)
+class Ask:
+    """One request. It comes at step `at_step`, or earlier if the engine has nothing to do.
 
-MODELS: dict[str, tuple[str, dict[str, Any]]] = {
-    "llama": ("llama", {}),
-    "llama-biased-tied": (
-        "llama",
-        {"attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True},
-    ),
-    "llama-3-rope": ("llama", {"rope_parameters": LLAMA3_ROPE, "num_key_value_heads": 4}),
-    "llama-linear-rope": (
-        "llama",
-        {"rope_parameters": {"rope_type": "linear", "rope_theta": 10_000.0, "factor": 4.0}},
-    ),
-    "mistral": ("mistral", {"sliding_window": 24}),
-    "mistral-without-window": ("mistral", {"sliding_window": None, "tie_word_embeddings": True}),
-    "qwen2-tied": ("qwen2", {"tie_word_embeddings": True}),
-    "qwen2-upper-layer-slides": (
-        "qwen2",
-        {"use_sliding_window": True, "sliding_window": 7, "max_window_layers": 1},
-    ),
-    "qwen2-yarn": ("qwen2", {"rope_parameters": YARN_ROPE}),
-    "qwen3": ("qwen3", {}),
-    "qwen3-tied-one-kv-head": ("qwen3", {"tie_word_embeddings": True, "num_key_value_heads": 1}),
-    "phi3": ("phi3", {"sliding_window": 40}),
-    "phi3-partial-rotation": ("phi3", {"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}),
-    "phi3-longrope": ("phi3", {"rope_parameters": LONG_ROPE}),
-    "gemma": ("gemma", {"num_key_value_heads": 1}),
-}
-"""Kind and what its config says differently from `tiny_models.COMMON`."""
+    `patience`: after so many steps its client goes away; None: it waits for the end.
+    """
+
+    prompt: tuple[int, ...]
+    params: SamplingParams
+    at_step: int
+    priority: int = 0
+    tenant: str = ""
+    patience: int | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Tokens, and the logarithm of the probability that the model gave to each, if it was asked for."""
+
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Case:
     """What to ask of which engine."""
 
-    model: str
+    variant: str
     page_tokens: int
     num_pages: int
     max_batch_tokens: int
     max_num_sequences: int
-    prompts: tuple[tuple[int, ...], ...]
-    max_tokens: int
+    strategy: str
+    asks: tuple[Ask, ...]
 
     def engine(self, folder: Path) -> Engine:
         """An engine of this shape for the model in `folder`."""
-        overrides = {**tiny_models.COMMON, **MODELS[self.model][1]}
-        slot = 2 * overrides["num_key_value_heads"] * overrides["head_dim"] * 4
+        config = {**tiny_models.COMMON, **VARIANTS[self.variant][1]}
+        slot = 2 * config["num_key_value_heads"] * config["head_dim"] * 4
         return assembly.load_engine(
             folder,
+            dtype="float32",
+            device="cpu",
             page_tokens=self.page_tokens,
-            kv_bytes=self.num_pages * self.page_tokens * overrides["num_hidden_layers"] * slot,
+            kv_bytes=self.num_pages * self.page_tokens * config["num_hidden_layers"] * slot,
             max_batch_tokens=self.max_batch_tokens,
             max_num_sequences=self.max_num_sequences,
+            strategy=self.strategy,
         )
 
 
 def make(seed: int) -> Case:
-    """Lengths around page edges, shared prefixes, chunks, and in some cases too few pages for all at once."""
+    """Lengths around page edges, shared prefixes, chunks, forks, and in some cases too few pages for all."""
     rng = random.Random(seed)
-    page_tokens = rng.choice([8, 16, 32])
-    shared = [rng.randrange(tiny_models.EOS) for _ in range(3 * page_tokens)]
-    prompts = []
-    for _ in range(rng.randint(1, 5)):
-        prefix = shared[: rng.choice([0, 0, page_tokens, 2 * page_tokens + 1, 3 * page_tokens])]
-        own = max(1, rng.choice([1, 2, 3]) * page_tokens + rng.choice([-1, 0, 1, 5]) - len(prefix))
-        prompts.append((*prefix, *(rng.randrange(tiny_models.EOS) for _ in range(own))))
-    max_tokens = rng.randint(1, 2 * page_tokens)
-    longest = max(map(len, prompts)) + max_tokens
-    enough = -(-longest // page_tokens) + rng.choice([0, 1, 3, 20])
+    page_tokens = rng.choice([8, 8, 16, 16, 32, 64])
+    shared = _tokens(rng, 3 * page_tokens)
+    asks = [_ask(rng, page_tokens, shared) for _ in range(rng.randint(1, 5))]
+    if rng.random() < 0.3:  # the same twice: a run that is under way answers both, if nothing else is asked
+        params = msgspec.structs.replace(asks[0].params, n=1, logprobs=None)
+        asks[0] = dataclasses.replace(asks[0], params=params)
+        later = asks[0].at_step + rng.choice([0, 2, 1000])
+        asks.append(dataclasses.replace(asks[0], at_step=later, patience=None))
+    longest = max(len(ask.prompt) + ask.params.max_tokens for ask in asks)
     return Case(
-        model=rng.choice(sorted(MODELS)),
+        variant=rng.choice(sorted(VARIANTS)),
         page_tokens=page_tokens,
-        num_pages=enough,
+        num_pages=-(-longest // page_tokens) + rng.choice([0, 1, 3, 20]),
         max_batch_tokens=rng.choice([5, page_tokens, 3 * page_tokens + 1, 2048]),
         max_num_sequences=rng.choice([1, 2, 8]),
-        prompts=tuple(prompts),
-        max_tokens=max_tokens,
+        strategy=rng.choice(STRATEGIES),
+        asks=tuple(asks),
     )
 
 
-def ours(case: Case, engine: Engine) -> list[Completion]:
-    """All prompts at once, and then the first again, which finds pages of its first run."""
-    params = SamplingParams(max_tokens=case.max_tokens, temperature=0)
-    prompts = [list(prompt) for prompt in case.prompts]
-    return engine.generate(prompts, params) + engine.generate(prompts[:1], params)
+def _ask(rng: random.Random, page_tokens: int, shared: list[int]) -> Ask:
+    prefix = shared[: rng.choice([0, 0, page_tokens, 2 * page_tokens + 1, 3 * page_tokens])]
+    own = max(1, rng.choice([1, 2, 3]) * page_tokens + rng.choice([-1, 0, 1, 5]) - len(prefix))
+    max_tokens = rng.randint(1, 24)
+    return Ask(
+        prompt=(*prefix, *_tokens(rng, own)),
+        params=SamplingParams(
+            max_tokens=max_tokens,
+            temperature=0,
+            n=rng.choice([1, 1, 1, 2, 3]),
+            repetition_penalty=rng.choice([1.0, 1.0, 1.3]),
+            stop_token_ids=tuple(_tokens(rng, rng.choice([0, 0, 20]))),
+            ignore_eos=rng.random() < 0.3,
+            min_tokens=rng.choice([0, 0, rng.randint(0, max_tokens)]),
+            logprobs=0,
+        ),
+        at_step=rng.choice([0, 0, 1, 5, 1000]),
+        priority=rng.randint(0, 2),
+        tenant=rng.choice(["a", "b"]),
+        patience=rng.randint(0, 10) if rng.random() < 0.1 else None,
+    )
 
 
-def theirs(case: Case, model: transformers.PreTrainedModel) -> list[list[int]]:
-    """Each prompt alone."""
-    answers = []
-    for prompt in case.prompts:
-        ids = torch.tensor([prompt])
-        output = model.generate(  # type: ignore[operator]  # transformers hides its type
+def _tokens(rng: random.Random, num: int) -> list[int]:
+    return [rng.randrange(tiny_models.EOS) for _ in range(num)]
 
-            ids, attention_mask=torch.ones_like(ids), max_new_tokens=case.max_tokens, do_sample=False,
-            pad_token_id=tiny_models.EOS,
-        )  # fmt: skip
-        answers.append(output[0, len(prompt) :].tolist())
-    return [*answers, answers[0]]
+
+def answers(case: Case, engine: Engine) -> list[list[Answer] | None]:
+    """For each ask its answers, or None if its client went away; the pool is checked after each step."""
+    said: defaultdict[str, defaultdict[int, Answer]] = defaultdict(lambda: defaultdict(Answer))
+    coming = sorted(range(len(case.asks)), key=lambda i: case.asks[i].at_step)
+    leaving: dict[int, set[int]] = defaultdict(set)
+    step = 0
+    while coming or engine.has_work:
+        while coming and (case.asks[coming[0]].at_step <= step or not engine.has_work):
+            index = coming.pop(0)
+            ask = case.asks[index]
+            refused = engine.add(
+                Submit(str(index), list(ask.prompt), ask.params, priority=ask.priority, tenant=ask.tenant)
+            )
+            assert refused is None, refused
+            if ask.patience is not None:
+                leaving[step + ask.patience].add(index)
+        for index in leaving[step]:
+            engine.abort(str(index))
+        for message in engine.step():
+            answer = said[message.request_id][message.index]
+            answer.token_ids.extend(message.token_ids)
+            answer.logprobs.extend(one.logprob for one in message.logprobs or ())
+        engine.check()
+        step += 1
+        assert step < MOST_STEPS, "the engine works for ever"
+    return [
+        None if ask.patience is not None else [said[str(i)][number] for number in range(ask.params.n)]
+        for i, ask in enumerate(case.asks)
+    ]

@@ -1,5 +1,6 @@
 """Random models in Hugging Face layout, made on the spot and equal for equal arguments."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ KINDS: dict[str, tuple[type[transformers.PreTrainedConfig], type[transformers.Pr
 def make(kind: str, folder: Path, seed: int = 0, **overrides: Any) -> transformers.PreTrainedModel:
     """Saves a tiny random model of one of `KINDS` in `folder` and returns it."""
     config, model = KINDS[kind]
-    return _save(model, config(**{**COMMON, **overrides}), folder, seed)
+    own = copy.deepcopy(overrides)  # a config keeps the dicts that it is given, and writes to them
+    return _save(model, config(**{**COMMON, **own}), folder, seed)
 
 
 def llama(folder: Path, seed: int = 0, **overrides: Any) -> transformers.PreTrainedModel:
@@ -77,8 +79,8 @@ def _save(
     model: transformers.PreTrainedModel = kind(config).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if "norm" in name:  # ones would hide a norm that is applied to the wrong heads
-                parameter.uniform_(0.5, 1.5)
+            if "norm" in name:  # all the same would hide a norm that is applied to the wrong heads
+                parameter.add_(torch.rand_like(parameter) - 0.5)
             elif name.endswith("bias"):
                 parameter.normal_(0.0, 0.3)
     model.save_pretrained(folder)

@@ -1,0 +1,60 @@
+"""Thousands of random greedy cases against transformers: `python -m tests.campaigns.oracle --cases 2000`.
+
+Each is a function of its seed: a tiny random model of any family, page size, chunk size, number of pages,
+strategy, and requests with shared prefixes, forks, stops and cancellations. Tokens must be those of
+`generate`, log probabilities within 1e-4, and the page pool whole after each step. `--only SEED` runs one
+case again.
+"""
+
+import argparse
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import torch
+import transformers
+from tests.support import engine_cases, greedy_trial
+
+REPORT_EVERY = 100
+
+
+def campaign(seeds: range, models: greedy_trial.Models) -> None:
+    """Runs the cases of these seeds and prints what they met; stops at the first that fails."""
+    began_at = time.perf_counter()
+    counts: Counter[str] = Counter()
+    cases_by_variant: Counter[str] = Counter()
+    worst = 0.0
+    for seed in seeds:
+        trial = greedy_trial.run(seed, models)
+        counts += trial.counts
+        cases_by_variant[trial.variant] += 1
+        worst = max(worst, trial.worst)
+        if counts["cases"] % REPORT_EVERY == 0:
+            print(f"{counts['cases']} of {len(seeds)}, {time.perf_counter() - began_at:.0f} s", flush=True)
+    print(dict(sorted(cases_by_variant.items())))
+    print(dict(counts))
+    print(f"greatest difference of a log probability {worst:.2g}; {time.perf_counter() - began_at:.0f} s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cases", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0, help="of the first case")
+    parser.add_argument("--only", type=int, help="the seed of one case")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
+    seeds = range(arguments.seed, arguments.seed + arguments.cases)
+    if arguments.only is not None:
+        seeds = range(arguments.only, arguments.only + 1)
+        print(engine_cases.make(arguments.only))
+    with tempfile.TemporaryDirectory() as home:
+        campaign(seeds, greedy_trial.Models(Path(home)))
+
+
+if __name__ == "__main__":
+    main()
