@@ -31,10 +31,11 @@ def sequence(name: str, arrival: int = 0, **wishes: object) -> Sequence:
 
 
 def served(line: Strategy) -> list[str]:
-    """Names in the order of admission, until nobody waits."""
+    """Names in the order of admission, one after the other, until nobody waits."""
     order = []
     while (first := line.peek()) is not None:
         line.admit(first)
+        line.remove(first)
         order.append(first.request_id)
     return order
 

@@ -1,6 +1,7 @@
 """Deadlines: who can make it goes first, and what steps cost is learned from steps."""
 
 import itertools
+import math
 import random
 
 import pytest
@@ -29,10 +30,16 @@ class Line:
     def push(self, name: str, deadline_at: float | None, num_prompt_tokens: int = 1, most: int = 1) -> None:
         self.strategy.push(sequence(name, deadline_at, num_prompt_tokens, most, self.now))
 
-    def next(self) -> str:
+    def admit(self) -> Sequence:
         first = self.strategy.peek()
         assert first is not None
         self.strategy.admit(first)
+        return first
+
+    def next(self) -> str:
+        """Serves one from its admission to its end, in no time."""
+        first = self.admit()
+        self.strategy.remove(first)
         return first.request_id
 
 
@@ -110,15 +117,30 @@ def test_who_names_no_deadline_has_a_place_and_is_never_late() -> None:
     assert [line.next(), line.next()] == ["whenever", "after"]
 
 
-def test_a_late_one_has_its_turn_now_and_then() -> None:
+def test_a_late_one_does_not_slow_down_who_can_make_it() -> None:
     line = Line()
-    line.push("late", 0.5)
-    line.now = 1.0
-    order = []
-    for number in range(2 * sla.MOST_IN_A_ROW):
-        line.push(f"timely {number}", 100.0)
-        order.append(line.next())
-    assert order.index("late") == sla.MOST_IN_A_ROW
+    line.learn(fixed_s=0.0, token_s=0.01)
+    line.push("timely", 50.0)
+    line.push("late", 0.5, num_prompt_tokens=100)
+    timely = line.admit()
+    assert line.strategy.peek() is None
+    line.strategy.remove(timely)
+    assert line.next() == "late"
+
+
+def test_late_ones_get_their_part_of_the_time_also_while_others_can_make_it() -> None:
+    line = Line()
+    line.learn(fixed_s=0.0, token_s=0.01)
+    for _ in range(2):
+        line.push("late", 0.5, num_prompt_tokens=110)
+    moments = []
+    for second in range(50):
+        line.now = float(second)
+        line.push("timely", line.now + 1000.0)
+        if line.next() == "late":
+            moments.append(second)
+    turn = math.ceil(1.1 / sla.LATE_SHARE)
+    assert moments == [turn, 2 * turn], "a prompt takes 1.1 s"
 
 
 def test_the_latest_deadline_loses_its_pages() -> None:

@@ -1,7 +1,7 @@
 """What a step costs, learned while serving: seconds = fixed part + part for each token."""
 
-DECAY = 0.99
-"""Weight of a step against the one after it: about a hundred steps are remembered."""
+DECAY = 0.97
+"""Weight of a step against the one after it: about thirty steps count."""
 
 
 class StepCost:

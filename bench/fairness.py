@@ -1,0 +1,201 @@
+"""Who is served, and when, if more is asked than can be done: the real scheduler in virtual time.
+
+    python -m bench.fairness --arrivals AzureLLMInferenceTrace_code.csv --requests 2000
+
+Tenants: one sends `--flood` times what each of the others sends. What the worst victim gets under Fairness is
+compared with its fair part (max-min over what each sent), and all tokens together with FCFS. Tokens are
+weighed as the strategy does it, 1 for the prompt's and 2 for the answer's.
+
+Deadlines: the file's requests at `--overload` times what the machine can do, each wanted within `--slack`
+times what it would take alone. Answers in time under SLA are compared with FCFS.
+
+A step takes --fixed-ms and --token-us for each token; strategies are not told that, nor how long an answer
+will become. The last line is one JSON object.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import json
+import random
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import arrivals
+from tests.support import paper_replay
+from tests.support.paper_replay import Arrival, Machine, Outcome
+
+from kvring_node.engine.strategies.fairness import INPUT_COST, OUTPUT_COST
+
+FLOODER = "flooder"
+
+
+def main(arguments: list[str]) -> None:
+    options = _options(arguments)
+    machine = Machine(
+        fixed_s=options.fixed_ms / 1e3,
+        token_s=options.token_us / 1e6,
+        max_batch_tokens=options.max_batch_tokens,
+        max_num_sequences=options.max_sequences,
+        num_pages=options.pages,
+    )
+    generator = random.Random(options.seed)
+    if options.arrivals:
+        trace = arrivals.recorded(options.arrivals, options.requests)
+    else:
+        trace = arrivals.made(options.requests, generator)
+    loads = [float(load) for load in options.loads.split(",")]
+    capacity = _capacity(trace, machine)
+    tenants = [_tenants(trace, machine, load * capacity, options, generator) for load in loads]
+    deadlines = _deadlines(trace, machine, options.overload * capacity, options, generator)
+    result = {
+        "bench": "fairness",
+        "arrivals": options.arrivals.name if options.arrivals else "made",
+        "requests": len(trace),
+        "tenants": dict(zip(options.loads.split(","), tenants, strict=True)),
+        "deadlines": deadlines,
+        "victim_of_fair": min(row["victim_of_fair"] for row in tenants),
+        "throughput_loss": max(row["throughput_loss"] for row in tenants),
+        "goodput_ratio": deadlines["ratio"],
+    }
+    print(json.dumps(result))
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--arrivals", type=Path, help="CSV with TIMESTAMP, ContextTokens, GeneratedTokens; default: made ones"
+    )
+    parser.add_argument("--requests", type=int, default=2000, help="the first so many of the file")
+    parser.add_argument("--tenants", type=int, default=4)
+    parser.add_argument("--flood", type=float, default=10.0)
+    parser.add_argument("--loads", default="0.8,1.2", help="what an ordinary tenant sends, of its equal part")
+    parser.add_argument("--duration-s", type=float, default=600.0, help="of the tenants' run")
+    parser.add_argument("--overload", type=float, default=1.3)
+    parser.add_argument("--slack", default="5,20", help="least and most; drawn for each request")
+    parser.add_argument("--fixed-ms", type=float, default=15.0)
+    parser.add_argument("--token-us", type=float, default=100.0)
+    parser.add_argument("--max-batch-tokens", type=int, default=2048)
+    parser.add_argument("--max-sequences", type=int, default=64)
+    parser.add_argument("--pages", type=int, default=16_384)
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args(arguments)
+
+
+def _tenants(
+    trace: list[Arrival], machine: Machine, rate: float, options: argparse.Namespace, rng: random.Random
+) -> dict[str, float]:
+    """`rate`: requests a second of all together, if the flooder were like the others."""
+    sent = _flooded(trace, rate / options.tenants, options, rng)
+    demand: dict[str, int] = {}
+    for arrival in sent:
+        demand[arrival.tenant] = demand.get(arrival.tenant, 0) + _cost(arrival)
+    served = {
+        strategy: _served(paper_replay.replay(sent, strategy, machine, options.duration_s).outcomes)
+        for strategy in ("FCFS", "Fairness")
+    }
+    total = {strategy: sum(of_tenant.values()) for strategy, of_tenant in served.items()}
+    fair = _max_min(demand, total["FCFS"])
+    victims = [name for name in demand if name != FLOODER]
+    worst = {
+        strategy: min(of_tenant.get(name, 0) / fair[name] for name in victims)
+        for strategy, of_tenant in served.items()
+    }
+    loss = 1 - total["Fairness"] / total["FCFS"]
+    print(
+        f"{len(sent)} requests in {options.duration_s:g} s, one tenant sends {options.flood:g}x: the worst "
+        f"victim gets {worst['Fairness']:.1%} of its fair tokens (FCFS {worst['FCFS']:.1%}), "
+        f"throughput {-loss:+.2%}",
+        file=sys.stderr,
+    )
+    return {
+        "victim_of_fair": round(worst["Fairness"], 4),
+        "fcfs_victim_of_fair": round(worst["FCFS"], 4),
+        "throughput_loss": round(loss, 4),
+    }
+
+
+def _flooded(
+    trace: list[Arrival], rate: float, options: argparse.Namespace, rng: random.Random
+) -> list[Arrival]:
+    """Requests like those of the trace, `rate` a second from each tenant but the first."""
+    sent: list[Arrival] = []
+    for number in range(options.tenants):
+        name, factor = (f"tenant {number}", 1.0) if number else (FLOODER, options.flood)
+        moments = itertools.takewhile(
+            lambda at: at < options.duration_s, arrivals.poisson(rate * factor, rng)
+        )
+        sent += [dataclasses.replace(rng.choice(trace), at=at, tenant=name) for at in moments]
+    return sorted(sent, key=lambda arrival: arrival.at)
+
+
+def _deadlines(
+    trace: list[Arrival], machine: Machine, rate: float, options: argparse.Namespace, rng: random.Random
+) -> dict[str, float]:
+    """`rate`: requests a second to which the trace is stretched."""
+    stretch = len(trace) / trace[-1].at / rate
+    low, high = map(float, options.slack.split(","))
+    hurried = [
+        dataclasses.replace(
+            arrival, at=arrival.at * stretch, deadline_s=rng.uniform(low, high) * _alone_s(arrival, machine)
+        )
+        for arrival in trace
+    ]
+    in_time = {
+        strategy: sum(
+            outcome.is_in_time for outcome in paper_replay.replay(hurried, strategy, machine).outcomes
+        )
+        for strategy in ("FCFS", "SLA")
+    }
+    ratio = in_time["SLA"] / max(1, in_time["FCFS"])
+    print(
+        f"{len(trace)} requests with deadlines at {options.overload:g}x of what can be done: "
+        f"{in_time['SLA']} in time, FCFS {in_time['FCFS']}: {ratio:.2f}x",
+        file=sys.stderr,
+    )
+    return {
+        "sla_in_time": round(in_time["SLA"] / len(trace), 4),
+        "fcfs_in_time": round(in_time["FCFS"] / len(trace), 4),
+        "ratio": round(ratio, 2),
+    }
+
+
+def _capacity(trace: list[Arrival], machine: Machine) -> float:
+    """Requests a second when there is always work."""
+    at_once = [dataclasses.replace(arrival, at=0.0) for arrival in trace]
+    return len(trace) / paper_replay.replay(at_once, "FCFS", machine).step_moments[-1]
+
+
+def _alone_s(arrival: Arrival, machine: Machine) -> float:
+    num_steps = -(-arrival.num_prompt_tokens // machine.max_batch_tokens) + arrival.num_answer_tokens - 1
+    num_tokens = arrival.num_prompt_tokens + arrival.num_answer_tokens - 1
+    return num_steps * machine.fixed_s + num_tokens * machine.token_s
+
+
+def _cost(arrival: Arrival) -> int:
+    return INPUT_COST * arrival.num_prompt_tokens + OUTPUT_COST * arrival.num_answer_tokens
+
+
+def _served(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """Weighed tokens of each tenant; a prompt counts when its answer begins."""
+    served: dict[str, int] = {}
+    for outcome in outcomes:
+        arrival, num_tokens = outcome.arrival, len(outcome.token_moments)
+        cost = (INPUT_COST * arrival.num_prompt_tokens if num_tokens else 0) + OUTPUT_COST * num_tokens
+        served[arrival.tenant] = served.get(arrival.tenant, 0) + cost
+    return served
+
+
+def _max_min(demand: dict[str, int], total: float) -> dict[str, float]:
+    """Everybody gets what they ask or an equal part of what others leave."""
+    fair: dict[str, float] = {}
+    for position, name in enumerate(sorted(demand, key=lambda name: demand[name])):
+        fair[name] = min(demand[name], (total - sum(fair.values())) / (len(demand) - position))
+    return fair
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
