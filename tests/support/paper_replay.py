@@ -1,5 +1,6 @@
 """The whole brain in virtual time: a trace says when requests arrive, a cost model how long a step takes."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -90,14 +91,8 @@ class _TimedRunner(PaperRunner):
         )
 
 
-def replay(
-    trace: Iterable[Arrival],
-    strategy: str,
-    machine: Machine,
-    until: float = float("inf"),
-    check: bool = False,
-) -> Replay:
-    """Runs a trace, in the order of its moments, to its end or to the moment `until`; `check`s the pages."""
+def replay(trace: Iterable[Arrival], strategy: str, machine: Machine, until: float = math.inf) -> Replay:
+    """Runs a trace, in the order of its moments, to its end or to the moment `until`."""
     arrivals = list(trace)
     clock = _Clock()
     runner = _TimedRunner(clock, machine, arrivals)
@@ -125,8 +120,7 @@ def replay(
             outcome.token_moments += [clock.now] * len(message.token_ids)
             if message.is_last:
                 outcome.ended_at = clock.now
-        if check:
-            paper.engine.check()
+    paper.engine.check()
     return Replay(outcomes, runner.moments, runner.batch_tokens, paper.engine.stats().num_preemptions)
 
 
