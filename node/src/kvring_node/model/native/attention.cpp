@@ -1,8 +1,8 @@
 // Attention over pages in place: softmax on the fly (Milakov and Gimelshein, arXiv 1805.02867), float32.
 //
 // A task is some queries of one sequence, all heads that share one head of keys. It walks through the keys in
-// tiles of kLanes tokens that begin at multiples of kLanes, so a query's result does not depend on which
-// others are computed beside it. Slots beyond a sequence's tokens are never read: they may hold anything.
+// blocks that begin at multiples of kBlock tokens, so a query's result does not depend on which others are
+// computed beside it. Slots beyond a sequence's tokens are never read: they may hold anything.
 
 #include <cstring>
 
@@ -10,7 +10,8 @@
 
 constexpr int64_t kMaxHeadDim = 256;
 constexpr int64_t kMaxRows = 64;  // of a task: queries times heads that share keys
-constexpr int kBlockRows = kRegisters == 32 ? 8 : 4;
+constexpr int kRowsAtOnce = kRegisters == 32 ? 8 : 4;
+constexpr int kBlock = 128;  // tokens
 constexpr float kNothing = -__builtin_inff();
 
 struct Step {
@@ -68,53 +69,82 @@ static void turn_keys(const float* const* tokens, int64_t head_dim, float* turne
 
 template <int Rows>
 INLINE void score(const Row* rows, const float* turned, int64_t head_dim, float scale, float* scores) {
-    Vec sums[Rows];
-    for (int row = 0; row < Rows; row++) sums[row] = Vec{};
-    for (int64_t dim = 0; dim < head_dim; dim++) {
-        const Vec keys = load(turned + dim * kLanes);
+    Vec even[Rows], odd[Rows];  // two chains of sums hide the latency of additions where rows are few
+    for (int row = 0; row < Rows; row++) even[row] = odd[row] = Vec{};
+    for (int64_t dim = 0; dim < head_dim; dim += 2) {
+        const Vec first = load(turned + dim * kLanes), second = load(turned + (dim + 1) * kLanes);
 #pragma GCC unroll 8
-        for (int row = 0; row < Rows; row++) sums[row] += rows[row].query[dim] * keys;
+        for (int row = 0; row < Rows; row++) {
+            even[row] += rows[row].query[dim] * first;
+            odd[row] += rows[row].query[dim + 1] * second;
+        }
     }
-    for (int row = 0; row < Rows; row++) store(scores + row * kLanes, sums[row] * scale);
+    for (int row = 0; row < Rows; row++) store(scores + row * kBlock, (even[row] + odd[row]) * scale);
 }
 
-// Scores of one row and tile become weights; what was summed before is scaled to the new largest score.
-INLINE void weigh(Row& row, int64_t first, int64_t window, int64_t head_dim, float* scores) {
-    Vec values = load(scores);
-    const int64_t ahead = row.position - first;
-    IntVec hidden{};
-    if (ahead < kLanes - 1) hidden = lane_numbers() > int32_t(ahead);
-    if (window && ahead >= window) hidden |= lane_numbers() <= int32_t(std::min<int64_t>(ahead - window, kLanes));
-    values = hidden ? all(kNothing) : values;
-    const float top = largest(values);
-    if (top == kNothing) return store(scores, Vec{});
-    if (top > row.largest) {
-        if (row.largest != kNothing) {
-            const Vec shrink = exponential(all(row.largest - top));
-            row.weights *= shrink;
-            for (int64_t dim = 0; dim < head_dim; dim += kLanes) store(row.out + dim, load(row.out + dim) * shrink);
-        }
-        row.largest = top;
+template <int Rows = kRowsAtOnce>
+INLINE void score_all(
+    const Row* rows, int64_t count, const float* turned, int64_t head_dim, float scale, float* scores
+) {
+    for (; count >= Rows; count -= Rows, rows += Rows, scores += Rows * kBlock) {
+        score<Rows>(rows, turned, head_dim, scale, scores);
     }
-    values = hidden ? Vec{} : exponential(values - row.largest);
-    row.weights += values;
-    store(scores, values);
+    if constexpr (Rows > 1) score_all<Rows / 2>(rows, count, turned, head_dim, scale, scores);
+}
+
+// The part of a block that some row of the task sees, in tokens of the block.
+struct Block {
+    int64_t first;  // token of the sequence
+    int begin, end;
+};
+
+// Scores of a row become weights; what it has summed before is scaled to its new largest score.
+INLINE void weigh(Row& row, const Block& block, int64_t window, int64_t head_dim, float* scores) {
+    const int begin = block.begin / kLanes * kLanes;
+    const int64_t ahead = row.position - block.first;
+    const bool is_whole = ahead + 1 >= (block.end + kLanes - 1) / kLanes * kLanes;
+    if (!is_whole || (window && ahead - window >= begin)) {
+        const int32_t last = int32_t(std::min<int64_t>(ahead, kBlock));
+        const int32_t before = window ? int32_t(std::clamp<int64_t>(ahead - window, -1, kBlock)) : -1;
+        for (int i = begin; i < block.end; i += kLanes) {
+            const IntVec token = lane_numbers() + i;
+            store(scores + i, (token > last) | (token <= before) ? all(kNothing) : load(scores + i));
+        }
+    }
+    Vec tops = load(scores + begin);
+    for (int i = begin + kLanes; i < block.end; i += kLanes) {
+        const Vec values = load(scores + i);
+        tops = values > tops ? values : tops;
+    }
+    const float top = std::max(row.largest, largest(tops));
+    if (top > row.largest && row.largest != kNothing) {
+        const Vec shrink = exponential(all(row.largest - top));
+        row.weights *= shrink;
+        for (int64_t dim = 0; dim < head_dim; dim += kLanes) store(row.out + dim, load(row.out + dim) * shrink);
+    }
+    row.largest = top;
+    const float least = top == kNothing ? 0.0f : top;  // a row that sees nothing of the block, nor before it
+    for (int i = begin; i < block.end; i += kLanes) {
+        const Vec weights = exponential(load(scores + i) - least);
+        row.weights += weights;
+        store(scores + i, weights);
+    }
 }
 
 template <int Rows, int Width>
 INLINE void add_values(
-    const Row* rows, const float* const* tokens, int first, int last, int64_t dim, const float* scores
+    const Row* rows, const float* const* values, const Block& block, int64_t dim, const float* scores
 ) {
     Vec sums[Rows][Width];
     for (int row = 0; row < Rows; row++) {
         for (int i = 0; i < Width; i++) sums[row][i] = load(rows[row].out + dim + i * kLanes);
     }
-    for (int token = first; token < last; token++) {
-        Vec values[Width];
-        for (int i = 0; i < Width; i++) values[i] = load(tokens[token] + dim + i * kLanes);
+    for (int token = block.begin; token < block.end; token++) {
+        Vec value[Width];
+        for (int i = 0; i < Width; i++) value[i] = load(values[token] + dim + i * kLanes);
 #pragma GCC unroll 8
         for (int row = 0; row < Rows; row++) {
-            for (int i = 0; i < Width; i++) sums[row][i] += scores[row * kLanes + token] * values[i];
+            for (int i = 0; i < Width; i++) sums[row][i] += scores[row * kBlock + token] * value[i];
         }
     }
     for (int row = 0; row < Rows; row++) {
@@ -122,46 +152,44 @@ INLINE void add_values(
     }
 }
 
-struct Tile {
-    int64_t first;                // token of the sequence in lane 0
-    int begin, end;               // lanes that some row of the task sees
-    const float* values[kLanes];  // of each lane's token
-    float keys[kMaxHeadDim * kLanes];
+template <int Rows = kRowsAtOnce>
+INLINE void add_all(
+    const Row* rows, int64_t count, const float* const* values, const Block& block, int64_t head_dim,
+    const float* scores
+) {
+    for (; count >= Rows; count -= Rows, rows += Rows, scores += Rows * kBlock) {
+        int64_t dim = 0;
+        for (; dim + 2 * kLanes <= head_dim; dim += 2 * kLanes) add_values<Rows, 2>(rows, values, block, dim, scores);
+        if (dim < head_dim) add_values<Rows, 1>(rows, values, block, dim, scores);
+    }
+    if constexpr (Rows > 1) add_all<Rows / 2>(rows, count, values, block, head_dim, scores);
+}
+
+INLINE void prefetch(const float* from, int64_t count) {
+    for (int64_t i = 0; i < count; i += 16) __builtin_prefetch(from + i);
+}
+
+struct Scratch {
+    const float* keys[kBlock];
+    const float* values[kBlock];
+    float scores[kMaxRows * kBlock];
+    float turned[kMaxHeadDim * kLanes];
 };
 
-template <int Rows>
-INLINE void attend_rows(Row* rows, const Tile& tile, const Step& step, int64_t window) {
-    float scores[Rows * kLanes];
-    score<Rows>(rows, tile.keys, step.head_dim, step.scale, scores);
-    for (int row = 0; row < Rows; row++) weigh(rows[row], tile.first, window, step.head_dim, scores + row * kLanes);
-    int64_t dim = 0;
-    for (; dim + 2 * kLanes <= step.head_dim; dim += 2 * kLanes) {
-        add_values<Rows, 2>(rows, tile.values, tile.begin, tile.end, dim, scores);
-    }
-    if (dim < step.head_dim) add_values<Rows, 1>(rows, tile.values, tile.begin, tile.end, dim, scores);
-}
-
-template <int Rows = kBlockRows>
-INLINE void attend_all(Row* rows, int64_t count, const Tile& tile, const Step& step, int64_t window) {
-    for (; count >= Rows; count -= Rows, rows += Rows) attend_rows<Rows>(rows, tile, step, window);
-    if constexpr (Rows > 1) attend_all<Rows / 2>(rows, count, tile, step, window);
-}
-
-static void read_tile(
-    Tile& tile, const Step& step, const Layer& layer, const int64_t* table, int64_t kv_head, int64_t begin, int64_t end
+// Where the keys and values of a block's tokens lie; what is not seen is never read, so any address will do.
+static void find(
+    const Step& step, const Layer& layer, const int64_t* table, int64_t kv_head, const Block& block, Scratch& scratch
 ) {
-    tile.begin = int(std::max<int64_t>(begin - tile.first, 0));
-    tile.end = int(std::min<int64_t>(end - tile.first, kLanes));
-    const float* keys[kLanes];
     const int64_t head = layer.num_slots * step.head_dim;
     const int shift = __builtin_ctzll(step.page_tokens);
-    for (int lane = 0; lane < kLanes; lane++) {
-        const int64_t token = tile.first + std::clamp(lane, tile.begin, tile.end - 1);
+    const int begin = block.begin / kLanes * kLanes, end = (block.end + kLanes - 1) / kLanes * kLanes;
+    for (int i = begin; i < end; i++) {
+        const int64_t token = block.first + std::clamp(i, block.begin, block.end - 1);
         const int64_t slot = (table[token >> shift] << shift) + (token & (step.page_tokens - 1));
-        keys[lane] = layer.slots + kv_head * head + slot * step.head_dim;
-        tile.values[lane] = keys[lane] + step.num_kv_heads * head;
+        scratch.keys[i] = layer.slots + kv_head * head + slot * step.head_dim;
+        scratch.values[i] = scratch.keys[i] + step.num_kv_heads * head;
+        prefetch(scratch.keys[i], step.head_dim);
     }
-    turn_keys(keys, step.head_dim, tile.keys);
 }
 
 static void attend(
@@ -170,22 +198,34 @@ static void attend(
 ) {
     const int64_t group = step.num_heads / step.num_kv_heads, first_row = task[1], queries = task[2];
     const int64_t begin_position = step.positions[first_row], end = begin_position + queries;
+    const int64_t head_dim = step.head_dim, count = queries * group;
     Row rows[kMaxRows];
-    for (int64_t i = 0; i < queries * group; i++) {
+    for (int64_t i = 0; i < count; i++) {
         const int64_t row = first_row + i / group, head = kv_head * group + i % group;
-        float* at = out + (row * step.num_heads + head) * step.head_dim;
-        std::memset(at, 0, step.head_dim * sizeof(float));
-        rows[i] = Row{query + row * stride + head * step.head_dim, at, step.positions[row], kNothing, Vec{}};
+        float* at = out + (row * step.num_heads + head) * head_dim;
+        std::memset(at, 0, head_dim * sizeof(float));
+        rows[i] = Row{query + row * stride + head * head_dim, at, step.positions[row], kNothing, Vec{}};
     }
     const int64_t begin = layer.window ? std::max<int64_t>(0, begin_position + 1 - layer.window) : 0;
-    Tile tile;
-    for (tile.first = begin / kLanes * kLanes; tile.first < end; tile.first += kLanes) {
-        read_tile(tile, step, layer, step.pages + task[0], kv_head, begin, end);
-        attend_all(rows, queries * group, tile, step, layer.window);
+    Scratch scratch;
+    Block block;
+    for (block.first = begin / kBlock * kBlock; block.first < end; block.first += kBlock) {
+        block.begin = int(std::max<int64_t>(begin - block.first, 0));
+        block.end = int(std::min<int64_t>(end - block.first, kBlock));
+        find(step, layer, step.pages + task[0], kv_head, block, scratch);
+        for (int i = block.begin / kLanes * kLanes; i < block.end; i += kLanes) {
+            for (int lane = 0; lane < kLanes; lane++) prefetch(scratch.values[i + lane], head_dim);
+            turn_keys(scratch.keys + i, head_dim, scratch.turned);
+            score_all(rows, count, scratch.turned, head_dim, step.scale, scratch.scores + i);
+        }
+        for (int64_t i = 0; i < count; i++) {
+            weigh(rows[i], block, layer.window, head_dim, scratch.scores + i * kBlock);
+        }
+        add_all(rows, count, scratch.values, block, head_dim, scratch.scores);
     }
-    for (int64_t i = 0; i < queries * group; i++) {
+    for (int64_t i = 0; i < count; i++) {
         const float share = 1.0f / sum(rows[i].weights);
-        for (int64_t dim = 0; dim < step.head_dim; dim += kLanes) {
+        for (int64_t dim = 0; dim < head_dim; dim += kLanes) {
             store(rows[i].out + dim, load(rows[i].out + dim) * share);
         }
     }

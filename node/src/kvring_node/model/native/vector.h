@@ -58,10 +58,10 @@ INLINE float sum(Vec values) {
     else return sum<Stride / 2>(values);
 }
 
-// e^x to 2 units in the last place, flushed to e^-87 below: x = n ln 2 + r, a polynomial for e^r (Cephes).
+// e^x to 2 units in the last place, 0 below -87: x = n ln 2 + r, a polynomial for e^r (Cephes).
 INLINE Vec exponential(Vec x) {
     const Vec lowest = all(-87.0f), highest = all(88.0f), magic = all(12582912.0f);  // 1.5 * 2^23 rounds
-    x = x < lowest ? lowest : x;
+    const IntVec is_tiny = x < lowest;
     x = x > highest ? highest : x;
     const Vec shifted = x * 1.44269504f + magic;
     const Vec n = shifted - magic;
@@ -72,5 +72,6 @@ INLINE Vec exponential(Vec x) {
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
-    return (Vec)((IntVec)p + (((IntVec)shifted - (IntVec)magic) << 23));
+    const Vec power = (Vec)((IntVec)p + (((IntVec)shifted - (IntVec)magic) << 23));
+    return is_tiny ? Vec{} : power;
 }
