@@ -1,5 +1,7 @@
 """The list of models, the load, and metrics in two forms."""
 
+import asyncio
+
 import prometheus_client
 from fastapi import APIRouter
 from fastapi.responses import Response
@@ -45,6 +47,7 @@ def routes(ctx: context.Context) -> APIRouter:
                 prefix_hits_tokens=stats.prefix_hits_tokens,
                 preemptions=stats.num_preemptions,
                 engine_steps=stats.num_steps,
+                front_tasks=len(asyncio.all_tasks()),
             )
         )
 

@@ -57,7 +57,7 @@ def ask(
     max_tokens: int | None,
     logprobs: int | None,
     prompt_logprobs: int | None,
-    tenant: str,
+    http: Request,
 ) -> prompts.Ask:
     """One prompt with the request's parameters; OpenAI's defaults for what was left out."""
     form_field, grammar = forms.grammar(request)
@@ -88,8 +88,9 @@ def ask(
         keeps_stop=request.include_stop_str_in_output,
         form_field=form_field,
         priority=request.priority,
-        tenant=tenant,
+        tenant=context.tenant(http, request.user),
         deadline_s=request.deadline_s,
+        origin=context.origin(http),
     )
 
 

@@ -40,9 +40,8 @@ def routes(ctx: context.Context) -> APIRouter:
     )
     async def batch(request: Request) -> Response:
         body = await bodies.read(request, decoder, ctx.settings.max_body_bytes)
-        tenant = context.tenant(request)
         with contextlib.ExitStack() as held:
-            opened = [await _open(ctx, one, tenant, held) for one in body.requests]
+            opened = [await _open(ctx, request, one, held) for one in body.requests]
             whole = _whole(ctx, context.request_id(request), opened)
             answered = await streaming.while_client_waits(request, whole)
         refusals = [one for one in answered if isinstance(one, ApiError) and one.status in _FULL]
@@ -58,13 +57,13 @@ def routes(ctx: context.Context) -> APIRouter:
 
 
 async def _open(
-    ctx: context.Context, item: msgspec.Raw, tenant: str, held: contextlib.ExitStack
+    ctx: context.Context, request: Request, item: msgspec.Raw, held: contextlib.ExitStack
 ) -> Generation | ApiError:
     try:
         body = bodies.parse(item, _item)
         if body.stream:
             raise ApiError(400, "a batch does not stream; leave it out", param="stream", code="invalid_value")
-        return held.enter_context(await ctx.desk.open(generate.ask(body, tenant)))
+        return held.enter_context(await ctx.desk.open(generate.ask(body, request)))
     except errors.EXPECTED as error:
         return errors.describe(error)
 

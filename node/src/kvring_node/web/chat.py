@@ -40,7 +40,7 @@ def routes(ctx: context.Context) -> APIRouter:
             max_tokens=body.max_completion_tokens or body.max_tokens,
             logprobs=body.top_logprobs or 0 if body.logprobs else None,
             prompt_logprobs=body.prompt_logprobs,
-            tenant=context.tenant(request, body.user),
+            http=request,
         )
         held, (generation,) = await answers.open_all(ctx.desk, [ask])
         envelope = answers.envelope(ctx, answer_id)

@@ -36,7 +36,7 @@ def routes(ctx: context.Context) -> APIRouter:
         _check(body)
         ctx.check_model(body.model)
         answer_id = f"cmpl-{context.fresh_id()}"
-        asks = _asks(body, answer_id, context.tenant(request, body.user))
+        asks = _asks(body, answer_id, request)
         held, generations = await answers.open_all(ctx.desk, asks)
         envelope = answers.envelope(ctx, answer_id)
         if body.stream:
@@ -137,7 +137,7 @@ def _check(body: requests.CompletionRequest) -> None:
     answers.check(body)
 
 
-def _asks(body: requests.CompletionRequest, answer_id: str, tenant: str) -> list[prompts.Ask]:
+def _asks(body: requests.CompletionRequest, answer_id: str, request: Request) -> list[prompts.Ask]:
     max_tokens = DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens
     prompt_logprobs = body.prompt_logprobs
     if body.echo and body.logprobs is not None:
@@ -150,7 +150,7 @@ def _asks(body: requests.CompletionRequest, answer_id: str, tenant: str) -> list
             max_tokens=max(max_tokens, 1),  # with 0 one is computed and not shown
             logprobs=body.logprobs,
             prompt_logprobs=prompt_logprobs,
-            tenant=tenant,
+            http=request,
         )
         for index, prompt in enumerate(_prompts(body.prompt))
     ]

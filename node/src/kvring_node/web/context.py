@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from kvring_node import service
+from kvring_node.account import Origin
 from kvring_node.settings import Settings
 from kvring_node.web.errors import ApiError
 
@@ -39,6 +40,12 @@ class Context:
 def request_id(request: Request) -> str:
     """What the client calls this request, or the name that it was given on arrival."""
     return str(request.state.request_id)
+
+
+def origin(request: Request) -> Origin:
+    """Who asks, for log and trace."""
+    headers = ((name, request.headers.get(name)) for name in ("traceparent", "tracestate"))
+    return Origin(request_id(request), tuple((name, value) for name, value in headers if value))
 
 
 def tenant(request: Request, user: str | None = None) -> str:

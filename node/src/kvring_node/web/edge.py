@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kvring_node import logs
 from kvring_node.metrics.registry import Metrics
 
 _log = logging.getLogger("kvring_node.http")
@@ -37,6 +38,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         name = _request_id(scope)
+        logs.REQUEST_ID.set(name.decode())
         scope["state"] = {**scope.get("state", {}), "request_id": name.decode()}
         began_at, status = self._clock(), 0
 
@@ -69,7 +71,7 @@ class Edge:
                 method,
                 scope["path"][:LOGGED_CHARS],
                 status,
-                extra={"request_id": scope["state"]["request_id"], "took_s": round(took_s, 4)},
+                extra={"took_s": round(took_s, 4)},
             )
 
 

@@ -30,7 +30,7 @@ def routes(ctx: context.Context) -> APIRouter:
     async def generate(request: Request) -> Response:
         body = await bodies.read(request, decoder, ctx.settings.max_body_bytes)
         name = context.request_id(request)
-        held, (generation,) = await answers.open_all(ctx.desk, [ask(body, context.tenant(request))])
+        held, (generation,) = await answers.open_all(ctx.desk, [ask(body, request)])
         if body.stream:
             return await answers.stream(request, [generation], _events(name, generation, ctx), held)
         with held:
@@ -40,7 +40,7 @@ def routes(ctx: context.Context) -> APIRouter:
     return router
 
 
-def ask(body: requests.GenerateRequest, tenant: str) -> prompts.Ask:
+def ask(body: requests.GenerateRequest, request: Request) -> prompts.Ask:
     """The request as the desk takes it; raises `ApiError` 400 for no prompt or two."""
     return prompts.Ask(
         request_id=f"gen-{context.fresh_id()}",
@@ -48,7 +48,8 @@ def ask(body: requests.GenerateRequest, tenant: str) -> prompts.Ask:
         params=messages.SamplingParams(temperature=body.temperature, top_p=body.top_p),
         max_tokens=body.max_tokens,
         priority=body.priority,
-        tenant=tenant,
+        tenant=context.tenant(request),
+        origin=context.origin(request),
     )
 
 

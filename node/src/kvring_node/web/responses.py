@@ -250,7 +250,7 @@ class Version(msgspec.Struct, kw_only=True):
 
 
 class NodeMetrics(msgspec.Struct, kw_only=True):
-    """The answer to GET /v1/metrics: the engine now, and totals since it started."""
+    """The answer to GET /v1/metrics: the engine and the front now, and totals since they started."""
 
     requests_running: int
     requests_waiting: int
@@ -261,3 +261,4 @@ class NodeMetrics(msgspec.Struct, kw_only=True):
     prefix_hits_tokens: int
     preemptions: int
     engine_steps: int
+    front_tasks: int
