@@ -18,7 +18,7 @@ class PagePool:
         self.num_pages = num_pages
         self._references = [0] * num_pages
         self._free = list(range(num_pages - 1, -1, -1))
-        self._evictable: OrderedDict[int, None] = OrderedDict()
+        self._evictable: OrderedDict[int, Digest] = OrderedDict()
         self._digest_of: list[Digest | None] = [None] * num_pages
         self._page_of: dict[Digest, int] = {}
         self.num_saved = 0
@@ -48,8 +48,7 @@ class PagePool:
         if count > self.num_available:
             raise ValueError(f"{count} pages asked for, {self.num_available} available")
         free, references = self._free, self._references
-        for _ in range(count - len(free)):
-            self._evict()
+        self._evict(count - len(free))
         first = len(free) - count
         pages = free[first:]
         del free[first:]
@@ -74,10 +73,10 @@ class PagePool:
             references[page] -= 1
             if references[page]:
                 self.num_saved -= 1
-            elif digest_of[page] is None:
+            elif (digest := digest_of[page]) is None:
                 self._free.append(page)
             else:
-                self._evictable[page] = None
+                self._evictable[page] = digest
 
     def is_shared(self, page: int) -> bool:
         """Whether several tables hold this page: nobody may write to it."""
@@ -128,13 +127,12 @@ class PagePool:
         hold(evictable <= known, "an evictable page has a digest")
         hold({self._digest_of[page]: page for page in known} == self._page_of, "digests and pages agree")
 
-    def _evict(self) -> None:
-        page, _ = self._evictable.popitem(last=False)
-        digest = self._digest_of[page]
-        assert digest is not None
-        del self._page_of[digest]
-        self._digest_of[page] = None
-        self._free.append(page)
+    def _evict(self, count: int) -> None:
+        for _ in range(count):
+            page, digest = self._evictable.popitem(last=False)
+            del self._page_of[digest]
+            self._digest_of[page] = None
+            self._free.append(page)
 
 
 def hold(condition: bool, invariant: str) -> None:

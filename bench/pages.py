@@ -1,0 +1,231 @@
+"""What pages cost besides their memory: names, allocation, and what forks share.
+
+`python -m bench.pages --pages 8192 --prompt-tokens 2048 --batch 16,128`
+
+- Names: nanoseconds a token of the chain of digests, beside one bare SHA-256 call a page of the same run.
+- Allocation: microseconds a page, allocate and free together, in batches; of pages that nobody knows, and
+  of known ones, each of which must be evicted and forgotten first. Beside them a bare list.
+- Forks: the most pages that one prompt with n answers holds, beside n requests that share nothing.
+
+The rounds of the contestants are interleaved; medians. With `--vllm-python PATH` that interpreter's vLLM is
+measured in between; without it, vLLM 0.11's figures of a quiet machine of this kind are shown as recorded.
+The last line printed is one JSON object.
+"""
+
+import argparse
+import hashlib
+import itertools
+import json
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kvring_contract import keys
+from kvring_node.batch import Drawn
+from kvring_node.engine.scheduler import Limits, Scheduler
+from kvring_node.engine.strategies.registry import STRATEGIES
+from kvring_node.messages import SamplingParams
+from kvring_node.pages.pool import PagePool
+from kvring_node.pages.prefix import PrefixIndex
+from kvring_node.pages.table import PageTables
+from kvring_node.sequence import Phase, Sequence
+
+ROOT = hashlib.sha256(b"bench").digest()
+RECORDED = {"hash_ns": 111.0, "allocate_us": 0.55}
+"""vLLM's own benchmark_prefix_block_hash.py, and its BlockPool in batches of 10 and more."""
+
+VLLM = """
+import json, sys, time
+from vllm.utils.hashing import sha256
+from vllm.v1.core.block_pool import BlockPool
+from vllm.v1.core.kv_cache_utils import hash_block_tokens, init_none_hash
+
+init_none_hash(sha256)
+for line in sys.stdin:
+    work = json.loads(line)
+    began_at = time.process_time()
+    if work["kind"] == "hash":
+        tokens, size, parent = work["tokens"], work["page_tokens"], None
+        for start in range(0, len(tokens) - size + 1, size):
+            parent = hash_block_tokens(sha256, parent, tokens[start : start + size])
+    else:
+        pool = BlockPool(work["pages"] + 1, True, work["page_tokens"])
+        began_at = time.process_time()
+        for _ in range(work["pages"] // work["batch"]):
+            pool.free_blocks(reversed(pool.get_new_blocks(work["batch"])))
+    print(time.process_time() - began_at, flush=True)
+"""
+
+
+class Vllm:
+    """Another interpreter's vLLM, asked line by line."""
+
+    def __init__(self, python: str):
+        command = [python, "-c", VLLM]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def seconds(self, **work: Any) -> float:
+        """How long it took over this work."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps(work), file=self._process.stdin, flush=True)
+        return float(self._process.stdout.readline())
+
+
+Contestant = Callable[[], float]
+"""Seconds that one round took."""
+
+
+def timed(work: Callable[[], object]) -> Contestant:
+    def run() -> float:
+        began_at = time.process_time()
+        work()
+        return time.process_time() - began_at
+
+    return run
+
+
+def medians(contestants: dict[str, Contestant], num_rounds: int, unit: float) -> dict[str, float]:
+    """Each contestant's median over interleaved rounds, after one to warm up, in `unit` seconds."""
+    for run in contestants.values():
+        run()
+    rounds = [{name: run() for name, run in contestants.items()} for _ in range(num_rounds)]
+    return {name: statistics.median(one[name] for one in rounds) / unit for name in contestants}
+
+
+def hash_contestants(tokens: list[int], page_tokens: int, vllm: Vllm | None) -> dict[str, Contestant]:
+    message, num_pages = bytes(32 + 4 * page_tokens), len(tokens) // page_tokens
+
+    def bare() -> None:
+        for _ in range(num_pages):
+            hashlib.sha256(message).digest()
+
+    contestants = {
+        "kvring": timed(lambda: keys.page_digests(ROOT, tokens, page_tokens)),
+        "bare sha256": timed(bare),
+    }
+    if vllm is not None:
+        contestants["vllm"] = lambda: vllm.seconds(kind="hash", tokens=tokens, page_tokens=page_tokens)
+    return contestants
+
+
+def pool_contestants(
+    num_pages: int, batch: int, page_tokens: int, vllm: Vllm | None
+) -> dict[str, Contestant]:
+    num_turns = num_pages // batch
+    pool, bare = PagePool(num_pages), list(range(num_pages))
+
+    def turn_unknown() -> None:
+        for _ in range(num_turns):
+            pool.release(reversed(pool.allocate(batch)))
+
+    def turn_known() -> float:
+        known = PagePool(num_pages)
+        for page in known.allocate(num_pages):
+            known.seal(page, page.to_bytes(32, "big"))
+        known.release(range(num_pages))
+        return timed(lambda: turn_all(known))()
+
+    def turn_all(known: PagePool) -> None:
+        tables = [known.allocate(batch) for _ in range(num_turns)]
+        for pages in tables:
+            known.release(reversed(pages))
+
+    def turn_bare() -> None:
+        for _ in range(num_turns):
+            pages = [bare.pop() for _ in range(batch)]
+            bare.extend(reversed(pages))
+
+    contestants = {"kvring": timed(turn_unknown), "kvring, known": turn_known, "bare list": timed(turn_bare)}
+    if vllm is not None:
+        contestants["vllm"] = lambda: vllm.seconds(
+            kind="pool", pages=num_pages, batch=batch, page_tokens=page_tokens
+        )
+    return contestants
+
+
+def most_pages(prompts: list[list[int]], n: int, num_tokens: int, page_tokens: int) -> tuple[int, int]:
+    """The most pages held while these prompts get `n` answers each; and how many pages were copied."""
+    room = len(prompts) * n * (len(prompts[0]) + num_tokens)
+    pool = PagePool(room // page_tokens + len(prompts) * n)
+    tables = PageTables(pool, PrefixIndex(pool, ROOT, page_tokens), page_tokens)
+    scheduler = Scheduler(tables, STRATEGIES["FCFS"](time.monotonic), Limits(room, len(prompts) * n))
+    for prompt in prompts:
+        first, *siblings = (answer(prompt, index, num_tokens) for index in range(n))
+        first.siblings = siblings
+        scheduler.add(first)
+    most, token_ids = 0, itertools.count()
+    while chunks := scheduler.schedule(0.0):
+        most = max(most, pool.num_used)
+        scheduler.take_copies()
+        num_draws = sum(1 + len(chunk.sequence.siblings) for chunk in chunks)
+        scheduler.commit(chunks, Drawn(list(itertools.islice(token_ids, num_draws))), 0.0)
+    return most, scheduler.num_pages_copied
+
+
+def answer(prompt: list[int], index: int, num_tokens: int) -> Sequence:
+    return Sequence(
+        "bench", list(prompt), len(prompt), SamplingParams(), len(prompt) + num_tokens, frozenset(),
+        seed=index, index=index, phase=Phase.UNBORN if index else Phase.WAITING,
+    )  # fmt: skip
+
+
+def forks(prompt: list[int], n: int, num_tokens: int, page_tokens: int) -> dict[str, float]:
+    shared, num_copies = most_pages([prompt], n, num_tokens, page_tokens)
+    apart, _ = most_pages([[number, *prompt[1:]] for number in range(n)], 1, num_tokens, page_tokens)
+    return {
+        "pages": shared,
+        "pages_unshared": apart,
+        "fewer": round(apart / shared, 2),
+        "copies_a_fork": round(num_copies / max(1, n - 1), 2),
+    }
+
+
+def row(name: str, values: dict[str, float], vllm: float, digits: int) -> dict[str, float]:
+    """Prints one comparison and adds the ratio to vLLM, measured or recorded."""
+    print(f"{name:32}" + "".join(f"{who} {value:.{digits}f}   " for who, value in values.items()))
+    return {who: round(value, digits) for who, value in values.items()} | {
+        "vllm_ratio": round(values.get("vllm", vllm) / values["kvring"], 2)
+    }
+
+
+def main() -> None:
+    """Parses, measures, prints."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pages", type=int, default=8192, help="in the pool (default 8192)")
+    parser.add_argument("--page-tokens", type=int, default=16)
+    parser.add_argument("--prompt-tokens", type=int, default=2048)
+    parser.add_argument("--batch", default="1,16,128", help="pages at once, a list (default 1,16,128)")
+    parser.add_argument("--n", type=int, default=8, help="answers to one prompt (default 8)")
+    parser.add_argument("--answer-tokens", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=31)
+    parser.add_argument("--vllm-python", help="an interpreter that can import vLLM 0.11")
+    arguments = parser.parse_args()
+    vllm = Vllm(arguments.vllm_python) if arguments.vllm_python else None
+    page_tokens, rounds = arguments.page_tokens, arguments.rounds
+    tokens = np.random.default_rng(0).integers(0, 150_000, arguments.prompt_tokens).tolist()
+    hashing = medians(hash_contestants(tokens, page_tokens, vllm), rounds, 1e-9 * len(tokens))
+    result: dict[str, Any] = {
+        "bench": "pages",
+        "vllm": "measured" if vllm else "recorded",
+        "hash_ns_per_token": row("hash, ns a token", hashing, RECORDED["hash_ns"], 1),
+        "allocate_free_us_per_page": {},
+    }
+    for batch in map(int, arguments.batch.split(",")):
+        unit = 1e-6 * (arguments.pages // batch * batch)
+        turns = medians(pool_contestants(arguments.pages, batch, page_tokens, vllm), rounds, unit)
+        name = f"allocate + free {batch}, us a page "
+        result["allocate_free_us_per_page"][batch] = row(name, turns, RECORDED["allocate_us"], 3)
+    result["forks"] = forks(tokens, arguments.n, arguments.answer_tokens, page_tokens)
+    print(f"{f'n = {arguments.n}':32}{result['forks']}")
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
