@@ -6,10 +6,19 @@ from kvring_node.messages import Submit
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The HTTP request that brought it: what its client calls it, and its headers of W3C Trace Context."""
+
+    request_id: str
+    trace: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Account:
     """Moments are seconds of the monotonic clock, the same in front and engine; None: it never came so far.
 
     Attributes:
+        origin: who asked.
         submit: the request.
         reason: a FinishReason, or "error".
         arrived_at: when it was handed to the engine.
@@ -21,6 +30,7 @@ class Account:
         answer_tokens: how many tokens each of its answers has.
     """
 
+    origin: Origin
     submit: Submit
     reason: str
     arrived_at: float

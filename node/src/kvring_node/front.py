@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 import msgspec
 import uvicorn
 
-from kvring_node import fetch, messages, prompts, service, sockets
+from kvring_node import fetch, logs, messages, prompts, service, sockets
+from kvring_node.account import Account
 from kvring_node.channel import EngineChannel, EngineGone
 from kvring_node.engine.options import EngineOptions
 from kvring_node.metrics.engine import NodeState
@@ -28,6 +29,7 @@ from kvring_node.metrics.registry import Metrics
 from kvring_node.model.errors import ModelError
 from kvring_node.settings import Settings
 from kvring_node.supervisor import EngineProcess
+from kvring_node.tracing import Tracer
 from kvring_node.web import app, internal
 from kvring_node.web.context import Context
 
@@ -87,6 +89,11 @@ class Front:
         """`directory` holds the sockets to the engine; it must be private to this process and its child."""
         self._settings = settings
         self._ports = ports
+        self._tracer = (
+            Tracer(settings.otlp_endpoint, settings.served_name, ports.wall_clock)
+            if settings.otlp_endpoint
+            else None
+        )
         metrics = Metrics(settings.served_name, self._state)
         self._channel = EngineChannel(directory, ports.monotonic, metrics.engine.heard)
         self._place = internal.Membership()
@@ -94,10 +101,18 @@ class Front:
             self._channel,
             metrics,
             ports.monotonic,
+            list(self._readers()),
             max_open=settings.max_sequences + settings.max_waiting,
             drain_lag_s=settings.drain_lag_s,
             max_silence_s=settings.max_silence_s,
         )
+
+    def _readers(self) -> Iterator[Callable[[Account], None]]:
+        """Who reads the accounts of requests, beside the metrics."""
+        if self._settings.log_requests == "on":
+            yield logs.ended
+        if self._tracer:
+            yield self._tracer.ended
 
     async def run(self, listener: socket.socket) -> int:
         """Serve on `listener` until the end; returns the process's exit code."""
@@ -119,6 +134,8 @@ class Front:
                 return 0
         finally:
             self._channel.close()
+            if self._tracer:
+                self._tracer.close()
 
     async def _engine(self) -> None:
         """The engine's whole life; raises `Ended` when it ends by itself."""
@@ -196,6 +213,7 @@ class Front:
             max_batch_tokens=settings.max_batch_tokens,
             max_num_sequences=settings.max_sequences,
             strategy=settings.strategy,
+            batch_invariant=settings.batch_invariant,
             seed=settings.seed,
             num_threads=settings.num_threads,
         )

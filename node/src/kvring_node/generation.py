@@ -82,6 +82,7 @@ class Generation:
         """What it took and gave; `unfinished` is the reason when an answer has not ended."""
         progress = self.progress
         return Account(
+            origin=self.ask.origin,
             submit=self.submit,
             reason=unfinished if self._open else str(progress.finish_reason),
             arrived_at=progress.submitted_at,

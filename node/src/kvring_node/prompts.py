@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from kvring_node import messages
+from kvring_node.account import Origin
 
 _P = TypeVar("_P")
 _R = TypeVar("_R")
@@ -67,6 +68,7 @@ class Ask:
 
     Attributes:
         max_tokens: None means as many as the model has room for.
+        origin: the HTTP request that asks.
         keeps_stop: what ends an answer, a stop string or a token, is part of its text.
         form_field: the field by which the request fixed the form of its answers.
         priority, tenant, deadline_s: as in `messages.Submit`.
@@ -76,6 +78,7 @@ class Ask:
     prompt: Prompt
     params: messages.SamplingParams
     max_tokens: int | None
+    origin: Origin
     stop: tuple[str, ...] = ()
     keeps_stop: bool = False
     form_field: str = "response_format"

@@ -4,11 +4,12 @@ A request's way: admit (phase, queue), tokenise, check against the model, engine
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from kvring_node import messages, prompts
+from kvring_node.account import Account
 from kvring_node.channel import EngineChannel, EngineGone
 from kvring_node.generation import Generation
 from kvring_node.metrics.registry import Metrics
@@ -49,15 +50,18 @@ class FrontDesk:
         channel: EngineChannel,
         metrics: Metrics,
         clock: Callable[[], float],
+        told: Sequence[Callable[[Account], None]],
         *,
         max_open: int,
         drain_lag_s: float,
         max_silence_s: float,
     ) -> None:
+        """`told` hear of each request that has ended."""
         self.phase = Phase.LOADING
         self.channel = channel
         self.served: Served | None = None
         self.metrics = metrics
+        self._told = (metrics.requests.ended, *told)
         self.clock = clock
         self._max_open = max_open
         self._drain_lag_s = drain_lag_s
@@ -125,7 +129,8 @@ class FrontDesk:
         self.channel.abort(submit.request_id)
         unfinished = "error" if self.phase is Phase.FAILED else messages.FinishReason.ABORT
         account = generation.account(unfinished, self.clock())
-        self.metrics.requests.ended(account)
+        for told in self._told:
+            told(account)
         self._leave(submit.params.n)
 
     def _leave(self, num_answers: int) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from kvring_contract import names, spec
 
+_TRACES = "/v1/traces"
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
@@ -51,10 +52,22 @@ def _page_tokens(text: str) -> int:
     return value
 
 
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text.lower() == "true"
+
+
 def _seed(text: str) -> int:
     if not re.fullmatch(r"\d{1,18}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
     return int(text)
+
+
+def _url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address; write it like http://collector:4318")
+    return text
 
 
 def _name(text: str) -> str:
@@ -104,6 +117,12 @@ class Settings:
     cache_bytes: int | None = _option(
         None, "size of the KV cache, like 2Gi; default: a share of the memory that is free", size_bytes
     )
+    batch_invariant: bool = _option(
+        False,
+        "true makes logits bitwise the same alone and in any batch; free in float32 on a CPU with the compiled "
+        "kernels, many times slower elsewhere",
+        _yes_or_no,
+    )
     num_threads: int | None = _option(None, "threads of the CPU; default: as many as torch finds", _count)
     seed: int | None = _option(None, "root of the seeds of requests that bring none; default: random", _seed)
 
@@ -134,6 +153,15 @@ class Settings:
     log_level: str = _option(
         "info", "least severity of log lines", choices=("debug", "info", "warning", "error")
     )
+    log_requests: str = _option(
+        "off", "one log line for each request that ended, with its tokens and times", choices=("on", "off")
+    )
+    otlp_endpoint: str = _option(
+        "",
+        "OpenTelemetry collector that gets a span for each request by OTLP over HTTP, like "
+        "http://collector:4318; default: OTEL_EXPORTER_OTLP_ENDPOINT; its other variables count too",
+        _url,
+    )
 
 
 def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings:
@@ -154,7 +182,18 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
         settings,
         served_name=settings.served_name or _last_part(settings.model),
         pod=settings.pod or socket.gethostname(),
+        otlp_endpoint=_traces(settings.otlp_endpoint, environ),
     )
+
+
+def _traces(endpoint: str, environ: Mapping[str, str]) -> str:
+    """Where spans go, as OpenTelemetry specifies it: the address for all signals gets a path."""
+    if not endpoint and environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return ""
+    if not endpoint and (for_traces := environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")):
+        return for_traces
+    base = endpoint or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    return base.rstrip("/").removesuffix(_TRACES) + _TRACES if base else ""
 
 
 def _parser() -> argparse.ArgumentParser:

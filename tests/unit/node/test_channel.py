@@ -65,7 +65,7 @@ def submit(name: str) -> messages.Submit:
 
 
 def tokens(name: str, *ids: int, reason: messages.FinishReason | None = None) -> messages.Tokens:
-    return messages.Tokens(name, [*ids], 0, reason)
+    return messages.Tokens(name, [*ids], 0, reason, is_last=reason is not None)
 
 
 async def test_what_is_posted_in_one_turn_travels_in_one_frame(streets: Streets) -> None:
