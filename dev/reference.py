@@ -1,13 +1,14 @@
-"""`python -m dev.reference`: docs/reference/inferencecluster.md from the CRD, one line for each field."""
+"""`python -m dev.reference`: docs/reference/inferencecluster.md from the CRD, and metrics.md beside it."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
-from dev import generated, paths
+from dev import generated, metrics_page, paths
 
 CRD = paths.REPOSITORY / "crds/inferenceclusters.yaml"
 TARGET = paths.REPOSITORY / "docs/reference/inferencecluster.md"
+METRICS = paths.REPOSITORY / "docs/reference/metrics.md"
 
 Schema = dict[str, Any]
 
@@ -114,4 +115,4 @@ def _escaped(text: str) -> str:
 
 
 if __name__ == "__main__":
-    generated.main("dev.reference", "Write docs/reference/inferencecluster.md from the CRD.", {TARGET: page})
+    generated.main("dev.reference", "Write docs/reference.", {TARGET: page, METRICS: metrics_page.page})

@@ -109,7 +109,7 @@ class Front:
 
     def _readers(self) -> Iterator[Callable[[Account], None]]:
         """Who reads the accounts of requests, beside the metrics."""
-        if self._settings.log_requests == "on":
+        if self._settings.log_requests:
             yield logs.ended
         if self._tracer:
             yield self._tracer.ended

@@ -153,8 +153,8 @@ class Settings:
     log_level: str = _option(
         "info", "least severity of log lines", choices=("debug", "info", "warning", "error")
     )
-    log_requests: str = _option(
-        "off", "one log line for each request that ended, with its tokens and times", choices=("on", "off")
+    log_requests: bool = _option(
+        False, "true logs a line for each request that ended, with its tokens and times", _yes_or_no
     )
     otlp_endpoint: str = _option(
         "",
