@@ -1,6 +1,6 @@
 """What one step carries to the runner and back: flat tokens and lengths, no padding, no torch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Ordered
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -137,3 +137,11 @@ def _score(sequence: Sequence, start: int, num_tokens: int, row: int) -> Score:
     return Score(
         row + first - start, sequence.token_ids[first + 1 : last + 1], sequence.params.prompt_logprobs or 0
     )
+
+
+def one_by_one(batch: Batch) -> Iterator[Batch]:
+    """Each token of a batch as a batch of its own, to be computed in this order; draws are left out."""
+    tokens = iter(batch.token_ids)
+    for computed, length, table in zip(batch.num_computed, batch.lengths, batch.page_tables, strict=True):
+        for position in range(computed, computed + length):
+            yield Batch([next(tokens)], [position], [1], [table], [])

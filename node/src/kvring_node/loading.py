@@ -9,6 +9,7 @@ from kvring_contract.fingerprint import Fingerprint
 from kvring_node import runner as torch_runner
 from kvring_node.engine.options import EngineOptions
 from kvring_node.engine.ports import Runner
+from kvring_node.model.attention.sdpa import SdpaAttention
 from kvring_node.model.config import ModelConfig
 from kvring_node.model.errors import ModelError, ModelFault
 from kvring_node.model.native import attention as native_attention
@@ -66,7 +67,14 @@ def load(options: EngineOptions, config: ModelConfig) -> LoadedModel:
             f"no memory is left for pages of {shape.page_bytes} bytes; give the cache more memory",
         )
     return LoadedModel(
-        runner=torch_runner.TorchRunner(transformer, parts, PageStore(shape, num_pages, device), device),
+        runner=torch_runner.TorchRunner(
+            transformer,
+            parts,
+            PageStore(shape, num_pages, device),
+            device,
+            # In the compiled kernels each number is one chain of sums, whatever else is in the batch.
+            one_by_one=options.batch_invariant and not isinstance(parts, NativeParts),
+        ),
         fingerprint=Fingerprint(
             digest, options.revision, dtype_name, options.page_tokens, LAYOUT, options.salt
         ),
@@ -106,7 +114,11 @@ def _parts(config: ModelConfig, shape: PageShape, device: torch.device) -> Parts
         library = native.find()
         if library is not None:
             return NativeParts(library, shape.page_tokens, *heads)
-    return PlainParts(shape.page_tokens, shape.slot_bytes, device)
+    if device.type == "cuda":
+        from kvring_node.model.attention.paged import PagedAttention  # Triton takes its time to import
+
+        return PlainParts(lambda batch: PagedAttention(batch, *heads[:2], shape.page_tokens, device))
+    return PlainParts(lambda batch: SdpaAttention(batch, shape.page_tokens, shape.slot_bytes, device))
 
 
 def _kv_bytes(

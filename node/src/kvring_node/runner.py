@@ -2,6 +2,7 @@
 
 import torch
 
+from kvring_node import batch as batches
 from kvring_node.batch import Batch, Draw, Drawn
 from kvring_node.messages import SamplingParams
 from kvring_node.model.parts import Parts
@@ -13,12 +14,20 @@ from kvring_node.sampling import choose, logprobs
 class TorchRunner:
     """One model, one store, one device."""
 
-    def __init__(self, transformer: Transformer, parts: Parts, store: PageStore, device: torch.device):
-        """`parts`: what the transformer is made of."""
+    def __init__(
+        self,
+        transformer: Transformer,
+        parts: Parts,
+        store: PageStore,
+        device: torch.device,
+        one_by_one: bool = False,
+    ):
+        """`parts`: what the transformer is made of; `one_by_one`: no token shares a product with another."""
         self._transformer = transformer
         self._parts = parts
         self._store = store
         self._device = device
+        self._one_by_one = one_by_one
 
     @torch.inference_mode()
     def run(self, batch: Batch) -> Drawn:
@@ -37,11 +46,21 @@ class TorchRunner:
     @torch.inference_mode()
     def logits(self, batch: Batch) -> torch.Tensor:
         """Computes the batch; logits `[draws and scored tokens, vocab_size]` in float32."""
-        attention = self._parts.attention(batch)
-        token_ids = torch.tensor(batch.token_ids, device=self._device)
         wanted = [draw.row for draw in batch.draws]
         for score in batch.scores:
             wanted += range(score.row, score.row + len(score.token_ids))
+        if not self._one_by_one:
+            return self._forward(batch, wanted)
+        last_rows = set(wanted)
+        alone = [
+            self._forward(single, [0] if row in last_rows else [])
+            for row, single in enumerate(batches.one_by_one(batch))
+        ]
+        return torch.cat([alone[row] for row in wanted] or alone[:1])
+
+    def _forward(self, batch: Batch, wanted: list[int]) -> torch.Tensor:
+        attention = self._parts.attention(batch)
+        token_ids = torch.tensor(batch.token_ids, device=self._device)
         rows = torch.tensor(wanted, dtype=torch.int64, device=self._device)
         return self._transformer.forward(token_ids, attention, self._store.layers, rows).float()
 

@@ -19,6 +19,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
         strategy: who goes first; see engine/strategies.
         salt: keeps tenants' pages apart; part of the fingerprint.
         seed: root of the seeds of requests that bring none; None: from the operating system.
+        batch_invariant: bitwise the same logits alone and in any batch, chunk or prefix hit, at any price.
         num_threads: of the CPU; None: as torch finds it.
     """
 
@@ -34,4 +35,5 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     strategy: str = "FCFS"
     salt: str = ""
     seed: int | None = None
+    batch_invariant: bool = False
     num_threads: int | None = None

@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody knows
 
 from kvring_node.batch import Batch
 from kvring_node.model import parts, rotary
-from kvring_node.model.attention.sdpa import SdpaAttention
+from kvring_node.model.attention.protocol import Attention
 from kvring_node.model.families.family import Activation
 
 ACTIVATIONS: dict[Activation, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -20,11 +20,9 @@ ACTIVATIONS: dict[Activation, Callable[[torch.Tensor], torch.Tensor]] = {
 class PlainParts:
     """See `parts.Parts`."""
 
-    def __init__(self, page_tokens: int, slot_bytes: int, device: torch.device):
-        """`slot_bytes`: keys and values of one token in one layer."""
-        self._page_tokens = page_tokens
-        self._slot_bytes = slot_bytes
-        self._device = device
+    def __init__(self, attention: Callable[[Batch], Attention]):
+        """`attention` makes the attention of a step."""
+        self.attention = attention
 
     def linear(self, weight: torch.Tensor, bias: torch.Tensor | None) -> parts.Linear:
         """See the Protocol."""
@@ -41,10 +39,6 @@ class PlainParts:
     def rotation(self, table: torch.Tensor, norm: torch.Tensor | None, eps: float) -> parts.Rotation:
         """See the Protocol."""
         return _Rotation(table, None if norm is None else _Norm(norm, eps))
-
-    def attention(self, batch: Batch) -> SdpaAttention:
-        """See the Protocol."""
-        return SdpaAttention(batch, self._page_tokens, self._slot_bytes, self._device)
 
 
 class _Linear:

@@ -8,11 +8,12 @@ from tests.support import variants_here
 
 from kvring_node.model.families.family import Activation
 from kvring_node.model.native.library import Library
+from kvring_node.model.attention.sdpa import SdpaAttention
 from kvring_node.model.native.parts import NativeParts
 from kvring_node.model.plain import PlainParts
 
 LIBRARIES = variants_here.libraries()
-PLAIN = PlainParts(16, 1024, torch.device("cpu"))
+PLAIN = PlainParts(lambda batch: SdpaAttention(batch, 16, 1024, torch.device("cpu")))
 
 every_variant = pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.variant)
 
