@@ -1,7 +1,7 @@
 """A long crowd of clients of every kind at one node: `python -m tests.campaigns.soak --requests 20000`.
 
 The node is a real one, a process of its own on 127.0.0.1, with a tiny random model unless another is given.
-Afterwards it must be as it was after the first tenth: no page, request, task, file or thread more, and
+Afterwards it must be as it was after the first thousand: no page, request, task, file or thread more, and
 memory within a margin. Prints progress, and one JSON object on the last line; exits with 1 for a leak.
 """
 
@@ -26,6 +26,8 @@ from tests.support.node import Node
 MARGIN_BYTES = 48 << 20
 """What either process may grow by: its allocators' slack, far below a few kB for each request."""
 PATIENCE_S = 120.0
+WARM_UP = 1000
+"""Requests after which everything that is made once has been made."""
 
 
 def quiet(node: Node) -> dict[str, Any]:
@@ -97,7 +99,7 @@ def judge(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 def soak(node: Node, num_requests: int, num_clients: int, seed: int) -> dict[str, Any]:
     """The campaign on a node that is ready."""
-    num_first = max(1, num_requests // 10)
+    num_first = min(WARM_UP, num_requests // 2)
     asyncio.run(crowd(node.url, num_first, num_clients, seed))
     before = quiet(node)
     began_at = time.monotonic()

@@ -1,0 +1,28 @@
+"""What /openapi.json promises is what clients get: schemathesis makes requests from it, good and bad."""
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi import checks
+from tests.support.node import Node
+
+EXAMPLES = 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_every_answer_is_one_that_the_document_promises(node: Node, mode: GenerationMode) -> None:
+    """Some requests by the document are refused all the same: fields exclude each other, prompts are too long."""
+    document = schemathesis.openapi.from_url(f"{node.url}/openapi.json")
+    for found in document.get_all_operations():
+        operation = found.ok()
+        if mode is GenerationMode.NEGATIVE and not operation.body:
+            continue
+
+        @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(operation.as_strategy(generation_mode=mode))
+        def ask(case: schemathesis.Case) -> None:
+            case.call_and_validate(timeout=30, excluded_checks=[checks.positive_data_acceptance])
+
+        ask()
