@@ -16,6 +16,8 @@ from kvring_node.messages import SamplingParams
 class FixedForm:
     """A grammar's state that allows the same tokens for ever."""
 
+    is_lost = False
+
     def __init__(self, allowed: Sequence[int], vocab_size: int):
         self.allowed = frozenset(allowed)
         bits = np.zeros(-(-vocab_size // 32) * 32, dtype=np.uint8)

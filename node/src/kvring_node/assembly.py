@@ -27,7 +27,7 @@ from kvring_node.engine.options import EngineOptions
 from kvring_node.engine.ports import Strategy
 from kvring_node.engine.scheduler import Limits, Scheduler
 from kvring_node.engine.strategies.registry import STRATEGIES
-from kvring_node.grammars import Grammars
+from kvring_node.grammars.compiler import Grammars
 from kvring_node.messages import Loaded
 from kvring_node.model import config as model_config
 from kvring_node.model.errors import ModelError, ModelFault

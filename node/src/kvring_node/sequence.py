@@ -23,6 +23,11 @@ class Phase(Enum):
 class GrammarState(Protocol):
     """How far an answer has come in the form that it must have."""
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the form had to be given up: it grew too large, and the answer is cut off."""
+        ...
+
     def bitmask(self) -> npt.NDArray[np.int32]:
         """Which tokens may come next: bit `i % 32` of word `i // 32` for token `i`."""
         ...
@@ -110,6 +115,8 @@ class Sequence:
         self.token_ids.append(token_id)
         if self.grammar is not None:
             self.grammar.accept(token_id)
+            if self.grammar.is_lost:
+                return FinishReason.LENGTH
         if token_id in self.stop_token_ids:
             return FinishReason.STOP
         if len(self.token_ids) >= self.max_tokens:

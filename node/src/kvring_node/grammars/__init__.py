@@ -1,0 +1,1 @@
+"""Forms that answers may be held to: JSON schemas, regular expressions, Lark grammars."""

@@ -1,0 +1,34 @@
+"""How much a form may take. The library's own limits bound one step; to compile, there is `trial`."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import llguidance
+
+MOST_CHARACTERS = 64 * 1024
+"""Of a form's text."""
+
+COMPILE_S = 0.5
+"""Of wall time; forms in use take milliseconds."""
+
+COMPILE_BYTES = 1 << 30
+"""Of address space, of which the interpreter and the library take a tenth."""
+
+STACK_BYTES = 4 << 20
+"""Half of what threads usually have: where the trial does not overflow, the engine does not."""
+
+
+def make_limits() -> "llguidance.LLParserLimits":
+    """Limits for the parser. On one core a mask then takes tens of milliseconds at worst, not seconds."""
+    import llguidance
+
+    return llguidance.LLParserLimits(
+        initial_lexer_fuel=200_000,
+        step_lexer_fuel=100_000,
+        step_max_items=20_000,
+        max_items_in_row=1_000,
+        max_lexer_states=50_000,  # one or two kB each, and every answer has its own
+        max_grammar_size=50_000,
+        precompute_large_lexemes=False,  # minutes and gigabytes for regular expressions made for that
+        verbose_errors=False,
+    )
