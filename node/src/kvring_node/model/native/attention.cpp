@@ -4,6 +4,8 @@
 // blocks that begin at multiples of kBlock tokens, so a query's result does not depend on which others are
 // computed beside it. Slots beyond a sequence's tokens are never read: they may hold anything.
 
+#include <omp.h>
+
 #include <cstring>
 
 #include "vector.h"
@@ -166,7 +168,7 @@ INLINE void add_all(
 }
 
 INLINE void prefetch(const float* from, int64_t count) {
-    for (int64_t i = 0; i < count; i += 16) __builtin_prefetch(from + i);
+    for (int64_t i = 0; i < count; i += 16) __builtin_prefetch(from + i, 0, 2);  // into the second cache
 }
 
 struct Scratch {
@@ -188,7 +190,8 @@ static void find(
         const int64_t slot = (table[token >> shift] << shift) + (token & (step.page_tokens - 1));
         scratch.keys[i] = layer.slots + kv_head * head + slot * step.head_dim;
         scratch.values[i] = scratch.keys[i] + step.num_kv_heads * head;
-        prefetch(scratch.keys[i], step.head_dim);
+        prefetch(scratch.keys[i] + head, step.head_dim);  // this thread's next task
+        prefetch(scratch.values[i] + head, step.head_dim);
     }
 }
 
@@ -214,7 +217,6 @@ static void attend(
         block.end = int(std::min<int64_t>(end - block.first, kBlock));
         find(step, layer, step.pages + task[0], kv_head, block, scratch);
         for (int i = block.begin / kLanes * kLanes; i < block.end; i += kLanes) {
-            for (int lane = 0; lane < kLanes; lane++) prefetch(scratch.values[i + lane], head_dim);
             turn_keys(scratch.keys + i, head_dim, scratch.turned);
             score_all(rows, count, scratch.turned, head_dim, step.scale, scratch.scores + i);
         }
@@ -240,6 +242,8 @@ extern "C" void kvring_attend(
     const Step step = *given;
     const Layer layer = *of;
     const int64_t head_dim = step.head_dim;
+    const bool are_many = step.num_tasks >= 4 * omp_get_max_threads();
+    const int64_t heads = are_many ? step.num_kv_heads : 1;  // that a thread takes at a time
 #pragma omp parallel
     {
 #pragma omp for schedule(static)
@@ -251,7 +255,7 @@ extern "C" void kvring_attend(
                 );
             }
         }
-#pragma omp for schedule(dynamic, 2)
+#pragma omp for schedule(dynamic, heads)
         for (int64_t i = 0; i < step.num_tasks * step.num_kv_heads; i++) {
             const int64_t* task = step.tasks + i / step.num_kv_heads * 3;
             attend(step, layer, task, i % step.num_kv_heads, query, query_stride, out);
