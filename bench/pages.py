@@ -8,7 +8,7 @@
 - Forks: the most pages that one prompt with n answers holds, beside n requests that share nothing.
 
 The rounds of the contestants are interleaved; medians. With `--vllm-python PATH` that interpreter's vLLM is
-measured in between; without it, vLLM 0.11's figures of a quiet machine of this kind are shown as recorded.
+measured in between; without it, the ratios are to what vLLM took on a quiet machine of this kind.
 The last line printed is one JSON object.
 """
 
@@ -35,12 +35,18 @@ from kvring_node.pages.table import PageTables
 from kvring_node.sequence import Phase, Sequence
 
 ROOT = hashlib.sha256(b"bench").digest()
-RECORDED = {"hash_ns": 111.0, "allocate_us": 0.55}
-"""vLLM's own benchmark_prefix_block_hash.py, and its BlockPool in batches of 10 and more."""
+RECORDED_HASH_NS = 111.0
+"""vLLM's own benchmark_prefix_block_hash.py."""
+RECORDED_ALLOCATE_US = {1: 1.9}
+"""vLLM's BlockPool, page by page."""
+RECORDED_ALLOCATE_BATCH_US = 0.55
+"""The same in batches of 10 and more."""
 
 VLLM = """
-import json, sys, time
-from vllm.utils.hashing import sha256
+import json, os, sys, time
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # vLLM logs to standard output
+from vllm.utils import sha256
 from vllm.v1.core.block_pool import BlockPool
 from vllm.v1.core.kv_cache_utils import hash_block_tokens, init_none_hash
 
@@ -49,15 +55,17 @@ for line in sys.stdin:
     work = json.loads(line)
     began_at = time.process_time()
     if work["kind"] == "hash":
-        tokens, size, parent = work["tokens"], work["page_tokens"], None
-        for start in range(0, len(tokens) - size + 1, size):
-            parent = hash_block_tokens(sha256, parent, tokens[start : start + size])
+        size = work["page_tokens"]
+        for tokens in work["prompts"]:
+            parent = None
+            for start in range(0, len(tokens) - size + 1, size):
+                parent = hash_block_tokens(sha256, parent, tokens[start : start + size])
     else:
-        pool = BlockPool(work["pages"] + 1, True, work["page_tokens"])
+        pool = BlockPool(work["pages"] + 1, enable_caching=True)
         began_at = time.process_time()
         for _ in range(work["pages"] // work["batch"]):
             pool.free_blocks(reversed(pool.get_new_blocks(work["batch"])))
-    print(time.process_time() - began_at, flush=True)
+    print(time.process_time() - began_at, file=answers, flush=True)
 """
 
 
@@ -97,25 +105,25 @@ def medians(contestants: dict[str, Contestant], num_rounds: int, unit: float) ->
     return {name: statistics.median(one[name] for one in rounds) / unit for name in contestants}
 
 
-def hash_contestants(tokens: list[int], page_tokens: int, vllm: Vllm | None) -> dict[str, Contestant]:
-    message, num_pages = bytes(32 + 4 * page_tokens), len(tokens) // page_tokens
+def hash_contestants(prompts: list[list[int]], page_tokens: int, vllm: Vllm | None) -> dict[str, Contestant]:
+    message = bytes(32 + 4 * page_tokens)
+    num_pages = sum(len(tokens) // page_tokens for tokens in prompts)
+
+    def ours() -> None:
+        for tokens in prompts:
+            keys.page_digests(ROOT, tokens, page_tokens)
 
     def bare() -> None:
         for _ in range(num_pages):
             hashlib.sha256(message).digest()
 
-    contestants = {
-        "kvring": timed(lambda: keys.page_digests(ROOT, tokens, page_tokens)),
-        "bare sha256": timed(bare),
-    }
+    contestants = {"kvring": timed(ours), "bare sha256": timed(bare)}
     if vllm is not None:
-        contestants["vllm"] = lambda: vllm.seconds(kind="hash", tokens=tokens, page_tokens=page_tokens)
+        contestants["vllm"] = lambda: vllm.seconds(kind="hash", prompts=prompts, page_tokens=page_tokens)
     return contestants
 
 
-def pool_contestants(
-    num_pages: int, batch: int, page_tokens: int, vllm: Vllm | None
-) -> dict[str, Contestant]:
+def pool_contestants(num_pages: int, batch: int, vllm: Vllm | None) -> dict[str, Contestant]:
     num_turns = num_pages // batch
     pool, bare = PagePool(num_pages), list(range(num_pages))
 
@@ -142,9 +150,7 @@ def pool_contestants(
 
     contestants = {"kvring": timed(turn_unknown), "kvring, known": turn_known, "bare list": timed(turn_bare)}
     if vllm is not None:
-        contestants["vllm"] = lambda: vllm.seconds(
-            kind="pool", pages=num_pages, batch=batch, page_tokens=page_tokens
-        )
+        contestants["vllm"] = lambda: vllm.seconds(kind="pool", pages=num_pages, batch=batch)
     return contestants
 
 
@@ -200,6 +206,7 @@ def main() -> None:
     )
     parser.add_argument("--pages", type=int, default=8192, help="in the pool (default 8192)")
     parser.add_argument("--page-tokens", type=int, default=16)
+    parser.add_argument("--prompts", type=int, default=16, help="hashed in a round (default 16)")
     parser.add_argument("--prompt-tokens", type=int, default=2048)
     parser.add_argument("--batch", default="1,16,128", help="pages at once, a list (default 1,16,128)")
     parser.add_argument("--n", type=int, default=8, help="answers to one prompt (default 8)")
@@ -209,20 +216,22 @@ def main() -> None:
     arguments = parser.parse_args()
     vllm = Vllm(arguments.vllm_python) if arguments.vllm_python else None
     page_tokens, rounds = arguments.page_tokens, arguments.rounds
-    tokens = np.random.default_rng(0).integers(0, 150_000, arguments.prompt_tokens).tolist()
-    hashing = medians(hash_contestants(tokens, page_tokens, vllm), rounds, 1e-9 * len(tokens))
+    shape = arguments.prompts, arguments.prompt_tokens
+    prompts: list[list[int]] = np.random.default_rng(0).integers(0, 150_000, shape).tolist()
+    hashing = medians(hash_contestants(prompts, page_tokens, vllm), rounds, 1e-9 * shape[0] * shape[1])
     result: dict[str, Any] = {
         "bench": "pages",
         "vllm": "measured" if vllm else "recorded",
-        "hash_ns_per_token": row("hash, ns a token", hashing, RECORDED["hash_ns"], 1),
+        "hash_ns_per_token": row("hash, ns a token", hashing, RECORDED_HASH_NS, 1),
         "allocate_free_us_per_page": {},
     }
     for batch in map(int, arguments.batch.split(",")):
         unit = 1e-6 * (arguments.pages // batch * batch)
-        turns = medians(pool_contestants(arguments.pages, batch, page_tokens, vllm), rounds, unit)
+        turns = medians(pool_contestants(arguments.pages, batch, vllm), rounds, unit)
         name = f"allocate + free {batch}, us a page "
-        result["allocate_free_us_per_page"][batch] = row(name, turns, RECORDED["allocate_us"], 3)
-    result["forks"] = forks(tokens, arguments.n, arguments.answer_tokens, page_tokens)
+        recorded = RECORDED_ALLOCATE_US.get(batch, RECORDED_ALLOCATE_BATCH_US)
+        result["allocate_free_us_per_page"][batch] = row(name, turns, recorded, 3)
+    result["forks"] = forks(prompts[0], arguments.n, arguments.answer_tokens, page_tokens)
     print(f"{f'n = {arguments.n}':32}{result['forks']}")
     print(json.dumps(result))
 
