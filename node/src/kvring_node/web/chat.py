@@ -30,7 +30,7 @@ def routes(ctx: context.Context) -> APIRouter:
     async def chat_completions(request: Request) -> Response:
         body = await bodies.read(request, decoder, ctx.settings.max_body_bytes)
         bodies.refuse_unsupported(body)
-        _check(body)
+        check(body)
         ctx.check_model(body.model)
         answer_id = f"chatcmpl-{context.fresh_id()}"
         ask = answers.ask(
@@ -129,7 +129,8 @@ def _scores(piece: Piece, generation: Generation) -> responses.ChatLogprobs | No
     return None if piece.logprobs is None else logprobs.chat(piece.logprobs, generation.tokenizer.spell)
 
 
-def _check(body: requests.ChatCompletionRequest) -> None:
+def check(body: requests.ChatCompletionRequest) -> None:
+    """Raise `ApiError` 400 for fields that exclude each other."""
     if body.top_logprobs and not body.logprobs:
         raise ApiError(
             400, "top_logprobs are only given with `logprobs`", param="top_logprobs", code="invalid_value"

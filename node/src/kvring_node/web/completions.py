@@ -33,11 +33,10 @@ def routes(ctx: context.Context) -> APIRouter:
     async def completions(request: Request) -> Response:
         body = await bodies.read(request, decoder, ctx.settings.max_body_bytes)
         bodies.refuse_unsupported(body)
-        _check(body)
+        check(body)
         ctx.check_model(body.model)
         answer_id = f"cmpl-{context.fresh_id()}"
-        asks = _asks(body, answer_id, request)
-        held, generations = await answers.open_all(ctx.desk, asks)
+        held, generations = await answers.open_all(ctx.desk, asks(body, answer_id, request))
         envelope = answers.envelope(ctx, answer_id)
         if body.stream:
             events = _events(envelope, body, generations)
@@ -76,6 +75,7 @@ class _Choice:
         return responses.CompletionChoice(
             index=self._index,
             text=text,
+            token_ids=piece.token_ids if self._body.return_token_ids else msgspec.UNSET,
             logprobs=None if self._body.logprobs is None else self._scores.of(tokens),
             finish_reason=finish_reason,
             stop_reason=piece.stop_reason,
@@ -131,13 +131,15 @@ def _completion(
     )
 
 
-def _check(body: requests.CompletionRequest) -> None:
+def check(body: requests.CompletionRequest) -> None:
+    """Raise `ApiError` 400 for fields that exclude each other."""
     if body.max_tokens == 0 and not body.echo:
         raise ApiError(400, "max_tokens can be 0 only with `echo`", param="max_tokens", code="invalid_value")
     answers.check(body)
 
 
-def _asks(body: requests.CompletionRequest, answer_id: str, request: Request) -> list[prompts.Ask]:
+def asks(body: requests.CompletionRequest, answer_id: str, request: Request) -> list[prompts.Ask]:
+    """Each of the request's prompts; raises `ApiError` 400 for a mixture."""
     max_tokens = DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens
     prompt_logprobs = body.prompt_logprobs
     if body.echo and body.logprobs is not None:
