@@ -96,7 +96,7 @@ class Scheduler:
         for chunk in chunks:
             sequence, num_tokens = chunk
             reaches_end = chunk.reaches_end
-            if sequence.scores_prompt:
+            if drawn.scores and sequence.scores_prompt:
                 sequence.prompt_logprobs += next(scores)
             sequence.num_computed += num_tokens
             if reaches_end:

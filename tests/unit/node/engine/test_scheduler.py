@@ -1,11 +1,13 @@
 """The scheduler as pure logic, under a runner that reads its answers back from the pages."""
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import paper_engine
 
-from kvring_node.messages import FinishReason
+from kvring_node.messages import FinishReason, SamplingParams
+from kvring_node.sequence import Sequence
 
 SHARED = list(range(100, 140))
 
@@ -78,6 +80,54 @@ def test_a_sequence_that_finds_no_page_preempts_the_last_and_both_answer_right()
     answers = paper_engine.finish(paper)
     assert answers == {name: paper_engine.expected(prompt, 6) for name, prompt in prompts.items()}
     assert paper.engine.stats().num_preemptions > 0
+
+
+def paper_with_an_unimportant_one_that_runs(num_pages: int) -> paper_engine.PaperEngine:
+    paper = paper_engine.make(num_pages=num_pages, page_tokens=4, max_batch_tokens=6, strategy="Priority")
+    add(paper, "unimportant", [1] * 3, priority=9)
+    paper.engine.step()
+    return paper
+
+
+def add(paper: paper_engine.PaperEngine, name: str, prompt: list[int], priority: int = 0) -> None:
+    request = paper_engine.submit(name, prompt, max_tokens=9)
+    paper.engine.add(msgspec.structs.replace(request, priority=priority))
+
+
+def test_the_budget_of_who_loses_its_pages_goes_to_the_others_of_the_step() -> None:
+    paper = paper_with_an_unimportant_one_that_runs(num_pages=6)
+    add(paper, "short", [2] * 3)
+    add(paper, "long", [3] * 12)
+    for _ in range(3):
+        paper.engine.step()
+    assert paper.engine.stats().num_preemptions == 1
+    assert paper.runner.batch_tokens == [3, 6, 6, 6]
+
+
+def test_nobody_is_admitted_in_a_step_in_which_somebody_lost_its_pages() -> None:
+    paper = paper_with_an_unimportant_one_that_runs(num_pages=3)
+    add(paper, "important", [2] * 3)
+    paper.engine.step()
+    add(paper, "small", [3])
+    for _ in range(3):
+        paper.engine.step()
+    assert paper.engine.stats().num_preemptions == 1
+    assert paper.runner.batch_tokens == [3, 4, 2, 1, 2]
+
+
+def test_all_answers_of_a_request_have_its_number() -> None:
+    paper = paper_engine.make()
+    requests = [
+        [
+            Sequence(name, [1], 1, SamplingParams(), 2, frozenset(), seed=0, index=index)
+            for index in range(num_answers)
+        ]
+        for name, num_answers in (("first", 1), ("second", 3), ("third", 1))
+    ]
+    for first, *siblings in requests:
+        first.siblings = siblings
+        paper.scheduler.add(first)
+    assert [[each.arrival for each in request] for request in requests] == [[0], [1, 1, 1], [2]]
 
 
 def test_a_prompt_seen_before_is_not_computed_again_but_for_its_last_page() -> None:

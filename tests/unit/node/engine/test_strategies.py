@@ -101,24 +101,21 @@ def test_each_leaves_once_from_any_place_and_nobody_is_forgotten(
 def test_between_two_that_run_it_is_always_the_same_who_loses_its_pages(
     make: Make, wishes: list[dict[str, object]], deeds: list[tuple[int, float]]
 ) -> None:
-    """In any history: who runs computes and draws, is pushed back and admitted again, while time passes."""
+    """Whatever happens: time passes, who runs draws tokens, is pushed back and admitted again."""
     now = 0.0
     line = make(lambda: now)
-    everybody = [sequence(str(number), number, **each) for number, each in enumerate(wishes)]
-    for each in everybody:
+    running = [sequence(str(number), number, **each) for number, each in enumerate(wishes)]
+    for each in running:
         line.push(each)
-    running: dict[Sequence, None] = {}
+        line.admit(each)
     loser_of: dict[frozenset[Sequence], Sequence] = {}
     for number, passed_s in deeds:
         now += passed_s
-        each = everybody[number % len(everybody)]
-        if each in running:
-            del running[each]
-            line.push_back(each)
-        elif (first := line.peek()) is not None:
-            line.admit(first)
-            running[first] = None
         line.observe([Chunk(each, each.num_uncomputed) for each in running], passed_s)
+        each = running[number % len(running)]
+        line.push_back(each)
+        line.peek()
+        line.admit(each)
         for pair in itertools.combinations(running, 2):
             assert line.victim(pair) is loser_of.setdefault(frozenset(pair), line.victim(pair))
 
