@@ -34,18 +34,26 @@ class TorchRunner:
         """Copies pages, computes the batch, draws, and says how likely tokens were."""
         if batch.copies:
             self._store.copy(batch.copies)
-        logits = self.logits(batch)
-        of_draws, of_scores = logits[: len(batch.draws)], logits[len(batch.draws) :]
-        token_ids = choose.tokens(of_draws, batch.draws) if batch.draws else []
-        return Drawn(
-            token_ids,
-            logprobs.of_draws(of_draws, batch.draws, token_ids),
-            logprobs.of_scores(of_scores, batch.scores),
-        )
+        hidden = self._hidden(batch)
+        scores = logprobs.of_scores(hidden[len(batch.draws) :], batch.scores, self._head)
+        if not batch.draws:
+            return Drawn([], [], scores)
+        logits = self._head(hidden[: len(batch.draws)])
+        token_ids = choose.tokens(logits, batch.draws)
+        return Drawn(token_ids, logprobs.of_draws(logits, batch.draws, token_ids), scores)
 
     @torch.inference_mode()
     def logits(self, batch: Batch) -> torch.Tensor:
-        """Computes the batch; logits `[draws and scored tokens, vocab_size]` in float32."""
+        """Computes the batch; logits `[draws, vocab_size]` in float32."""
+        return self._head(self._hidden(batch)[: len(batch.draws)])
+
+    def _head(self, hidden: torch.Tensor) -> torch.Tensor:
+        if not self._one_by_one:
+            return self._transformer.head(hidden).float()
+        return torch.cat([self._transformer.head(row[None]).float() for row in hidden])
+
+    def _hidden(self, batch: Batch) -> torch.Tensor:
+        """Computes the batch; what the head makes logits of, for draws and then for scored tokens."""
         wanted = [draw.row for draw in batch.draws]
         for score in batch.scores:
             wanted += range(score.row, score.row + len(score.token_ids))
@@ -62,7 +70,7 @@ class TorchRunner:
         attention = self._parts.attention(batch)
         token_ids = torch.tensor(batch.token_ids, device=self._device)
         rows = torch.tensor(wanted, dtype=torch.int64, device=self._device)
-        return self._transformer.forward(token_ids, attention, self._store.layers, rows).float()
+        return self._transformer.forward(token_ids, attention, self._store.layers, rows)
 
 
 def measure_peak_bytes(

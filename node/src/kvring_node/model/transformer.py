@@ -112,7 +112,7 @@ class Transformer:
         layers: Sequence[torch.Tensor],
         rows: torch.Tensor,
     ) -> torch.Tensor:
-        """Logits `[len(rows), vocab_size]` after tokens `token_ids[rows]`; keys and values go to `layers`."""
+        """Hidden states after tokens `token_ids[rows]`, for `head`; keys and values go to `layers`."""
         hidden = F.embedding(token_ids, self._embedding)
         if self._embedding_scale is not None:
             hidden *= self._embedding_scale
@@ -120,7 +120,11 @@ class Transformer:
         for block, layer in blocks:
             hidden = block(hidden, attention, layer)
         block, layer = last  # of its results only those rows are used
-        return self._head(self._norm(block(hidden, attention, layer, rows)))
+        return self._norm(block(hidden, attention, layer, rows))
+
+    def head(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits `[rows, vocab_size]` of rows that came out of `forward`."""
+        return self._head(hidden)
 
 
 class Source:

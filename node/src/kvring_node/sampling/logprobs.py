@@ -3,12 +3,15 @@
 That is `raw_logprobs`, the default of vLLM's `logprobs_mode`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from kvring_node.batch import Draw, Score
 from kvring_node.messages import TokenLogprobs
+
+AT_ONCE = 64
+"""Rows of a prompt whose logits are in memory together."""
 
 
 def of_tokens(logits: torch.Tensor, token_ids: Sequence[int], num_top: int) -> list[TokenLogprobs]:
@@ -42,13 +45,24 @@ def of_draws(
     return found
 
 
-def of_scores(logits: torch.Tensor, scores: Sequence[Score]) -> list[list[TokenLogprobs]]:
-    """The same for tokens of prompts; `logits` has the rows of all scores, one score's after another's."""
+def of_scores(
+    hidden: torch.Tensor, scores: Sequence[Score], head: Callable[[torch.Tensor], torch.Tensor]
+) -> list[list[TokenLogprobs]]:
+    """The same for tokens of prompts.
+
+    Args:
+        hidden: a row for each token of all scores, one score's after another's.
+        scores: which tokens followed the rows.
+        head: makes logits of some rows; all at once would fill the memory for a long prompt.
+    """
     found, row = [], 0
     for score in scores:
-        end = row + len(score.token_ids)
-        found.append(of_tokens(logits[row:end], score.token_ids, score.num_top))
-        row = end
+        said: list[TokenLogprobs] = []
+        for start in range(0, len(score.token_ids), AT_ONCE):
+            token_ids = score.token_ids[start : start + AT_ONCE]
+            said += of_tokens(head(hidden[row : row + len(token_ids)]), token_ids, score.num_top)
+            row += len(token_ids)
+        found.append(said)
     return found
 
 
