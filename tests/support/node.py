@@ -82,14 +82,19 @@ class Node:
 
 
 @contextlib.contextmanager
-def fake(folder: Path, *node_flags: str, engine_flags: Sequence[str] = ()) -> Iterator[Node]:
-    """A node whose engine echoes; not waited for."""
+def fake(
+    folder: Path,
+    *node_flags: str,
+    engine_flags: Sequence[str] = (),
+    engine: str = "tests.support.fake_engine",
+) -> Iterator[Node]:
+    """A node whose engine echoes, or the one given; not waited for."""
     (folder / "termination-log").touch()
     (folder / "journal").touch()
     model = byte_folder.make(folder / "echo")
     flags = ["--model", str(model), "--host", "127.0.0.1", "--port", "0", "--drain-lag-s", "0.2", *node_flags]
-    engine = ["--journal", str(folder / "journal"), *engine_flags]
-    with _running([*_FAKE, str(folder / "termination-log"), *engine, "--", *flags], folder) as node:
+    command = [engine, "--journal", str(folder / "journal"), *engine_flags]
+    with _running([*_FAKE, str(folder / "termination-log"), *command, "--", *flags], folder) as node:
         yield node
 
 

@@ -44,6 +44,7 @@ def sequences(request: Submit, model: Model, now: float) -> list[Sequence]:
     stops = frozenset(params.stop_token_ids)
     if grammar is not None or not params.ignore_eos:  # the end of text is how a form is ended
         stops |= model.eos_token_ids
+    stops = frozenset(token_id for token_id in stops if 0 <= token_id < model.vocab_size)  # others never come
     first, *siblings = (
         Sequence(
             request_id=request.request_id,

@@ -12,13 +12,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import zmq
 
 from kvring_node import logs
 from kvring_node.engine import serving
+from kvring_node.engine.engine import Engine
 from kvring_node.engine.options import EngineOptions
 from kvring_node.messages import Failed, FromEngine, LoadFailed, Refused, ToEngine
 from kvring_node.model.errors import ModelError
@@ -28,10 +29,21 @@ LAST_WORD_MS = 1000
 _log = logging.getLogger(__name__)
 
 
-def main(options: EngineOptions, inbox: str, outbox: str, front: int) -> int:
-    """Loads the model and serves until the process `front` is gone; returns the exit status."""
+def load(options: EngineOptions) -> Engine:
+    """The engine that the options describe; raises `ModelError`."""
     from kvring_node import assembly  # here, so that importing this module does not import torch
 
+    return assembly.load_engine_from(options)
+
+
+def main(
+    options: EngineOptions,
+    inbox: str,
+    outbox: str,
+    front: int,
+    load: Callable[[EngineOptions], Engine] = load,
+) -> int:
+    """Loads the model and serves until the process `front` is gone; returns the exit status."""
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C goes to the whole group; the front drains, then ends us
@@ -43,7 +55,7 @@ def main(options: EngineOptions, inbox: str, outbox: str, front: int) -> int:
         sink.connect(outbox)
         mailbox = Mailbox(source, sink)
         try:
-            engine = assembly.load_engine_from(options)
+            engine = load(options)
         except ModelError as error:
             mailbox.send([LoadFailed(reason=error.reason, message=error.message)])
             return 1

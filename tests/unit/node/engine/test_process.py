@@ -1,6 +1,5 @@
 """The engine process over its real sockets: what it says, that it waits without turning, and how it ends."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -8,11 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import msgspec
 import psutil
 import pytest
 import zmq
 from tests.support import tiny_models
+from tests.support.engine_front import DEADLINE_MS, Front, engine_command
 
 from kvring_node.engine.options import EngineOptions
 from kvring_node.messages import (
@@ -25,59 +24,10 @@ from kvring_node.messages import (
     SamplingParams,
     Stats,
     Submit,
-    ToEngine,
     Tokens,
 )
 
-DEADLINE_MS = 60_000
 LONG = SamplingParams(max_tokens=400, temperature=0, ignore_eos=True)
-
-
-def engine_command(options: EngineOptions, inbox: str, outbox: str) -> list[str]:
-    """Without its last word, the id of the process that starts it."""
-    encoded = msgspec.json.encode(options).decode()
-    return [sys.executable, "-m", "kvring_node.engine.process", encoded, inbox, outbox]
-
-
-class Front:
-    """The front's side of the sockets, and the child."""
-
-    def __init__(
-        self,
-        context: zmq.Context[zmq.Socket[bytes]],
-        folder: Path,
-        options: EngineOptions,
-        pid: int | None = None,
-    ):
-        self._to = context.socket(zmq.PUSH)
-        self._from = context.socket(zmq.PULL)
-        inbox, outbox = f"ipc://{folder}/to", f"ipc://{folder}/from"
-        self._to.bind(inbox)
-        self._from.bind(outbox)
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        self.child = subprocess.Popen(
-            [*engine_command(options, inbox, outbox), str(pid or os.getpid())], env=environment
-        )
-        self._decoder = msgspec.msgpack.Decoder(list[FromEngine])
-
-    def say(self, *messages: ToEngine) -> None:
-        self._to.send(msgspec.msgpack.encode(messages))
-
-    def hear(self) -> list[FromEngine]:
-        assert self._from.poll(DEADLINE_MS), "the engine is silent"
-        return self._decoder.decode(self._from.recv())
-
-    def hear_until(self, told: Callable[[list[FromEngine]], bool]) -> list[FromEngine]:
-        heard: list[FromEngine] = []
-        while not told(heard):
-            heard += self.hear()
-        return heard
-
-    def close(self) -> None:
-        self.child.kill()
-        self.child.wait()
-        self._to.close(linger=0)
-        self._from.close(linger=0)
 
 
 @pytest.fixture(scope="module")
