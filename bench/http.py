@@ -76,7 +76,8 @@ def commands(port: Callable[[], int], model: Path) -> dict[str, tuple[list[str],
         chosen = port()
         plain = [sys.executable, "-m", "bench.http", "--serve", name, "--port", str(chosen)]
         node = ["--model", str(model), "--host", "127.0.0.1", "--port", str(chosen), "--log-level", "error"]
-        fake = [sys.executable, "-m", "tests.support.fake_node", "/dev/null", "--step-s", "0", "--", *node]
+        engine = ["tests.support.fake_engine", "--step-s", "0"]
+        fake = [sys.executable, "-m", "tests.support.fake_node", "/dev/null", *engine, "--", *node]
         made[name] = (fake if name == "kvring" else plain, chosen)
     return made
 
