@@ -9,6 +9,7 @@ from kvring_contract.fingerprint import Fingerprint
 from kvring_node import runner as torch_runner
 from kvring_node.engine.options import EngineOptions
 from kvring_node.engine.ports import Runner
+from kvring_node.model import heap
 from kvring_node.model.attention.sdpa import SdpaAttention
 from kvring_node.model.config import ModelConfig
 from kvring_node.model.errors import ModelError, ModelFault
@@ -56,7 +57,7 @@ def load(options: EngineOptions, config: ModelConfig) -> LoadedModel:
     longest = min(options.max_model_len or config.max_positions, config.max_positions)
     shape = PageShape(config.num_layers, options.page_tokens, config.num_kv_heads, config.head_dim, dtype)
     parts = _parts(config, shape, device)
-    with Weights(folder, dtype, device) as weights:
+    with heap.giving_back(), Weights(folder, dtype, device) as weights:
         transformer = Transformer(config, weights, longest, parts)
         weights.check_all_taken()
         digest = weights.digest((folder / "config.json").read_bytes())

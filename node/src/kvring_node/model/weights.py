@@ -67,6 +67,8 @@ class Weights:
 
     def join(self, names: Sequence[str], rows: Sequence[int], *rest: int) -> torch.Tensor:
         """Several tensors `[rows[i], *rest]` as one, so that one multiplication does the work of several."""
+        if len(names) == 1:  # stays in the file's pages where it can
+            return self.take(names[0], rows[0], *rest)
         joined = torch.empty((sum(rows), *rest), dtype=self._dtype, device=self._device)
         first = 0
         for name, count in zip(names, rows, strict=True):
