@@ -1,11 +1,14 @@
 """The engine in a caller's own process: the few lines of the docstring, and what they promise."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from tests.support import tiny_models
 
 from kvring_node import assembly
+from kvring_node.engine.asynchronous import AsyncEngine
+from kvring_node.engine.completions import Prompt
 from kvring_node.engine.engine import Engine
 from kvring_node.messages import FinishReason, SamplingParams
 
@@ -31,21 +34,84 @@ def test_the_example_of_the_docstring_runs(folder: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().out
 
 
-def test_the_example_of_the_readme_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_examples_of_the_readme_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     readme = (Path(__file__).parents[3] / "README.md").read_text()
-    source = readme.split("```python\n")[1].split("```")[0]
-    exec(source.replace("path/to/model", str(folder)), {})
-    assert capsys.readouterr().out
+    names: dict[str, object] = {}
+    for block in readme.split("```python\n")[1:]:
+        exec(block.split("```")[0].replace("path/to/model", str(folder)), names)
+        assert capsys.readouterr().out
 
 
 def test_text_and_token_ids_are_the_same_prompt(engine: Engine) -> None:
-    text, ids = engine.generate(["hello", engine_ids(engine, "hello")], GREEDY)
+    prompts: list[Prompt] = ["hello", engine_ids(engine, "hello")]
+    text, ids = engine.generate(prompts, GREEDY)
     assert text.token_ids == ids.token_ids
     assert text.num_prompt_tokens == ids.num_prompt_tokens == 5
 
 
 def engine_ids(engine: Engine, text: str) -> list[int]:
     return tiny_models.byte_tokenizer().encode(text).ids
+
+
+def test_one_prompt_needs_no_list(engine: Engine) -> None:
+    for prompt in ("hello", engine_ids(engine, "hello")):
+        assert engine.generate(prompt, GREEDY) == engine.generate([prompt], GREEDY)
+    assert engine.generate([], GREEDY) == []
+
+
+def test_a_stop_string_ends_an_answer_and_its_pages_are_free_at_once(engine: Engine) -> None:
+    (whole,) = engine.generate("hello", GREEDY)
+    stop = whole.text[4:6]
+    (stopped,) = engine.generate("hello", GREEDY, stop=[stop])
+    assert stopped.text == whole.text[: whole.text.index(stop)]
+    assert stopped.finish_reason is FinishReason.STOP
+    assert stopped.token_ids == whole.token_ids[: len(stopped.token_ids)]
+
+    *_, last = engine.stream("hello", GREEDY, stop=[stop])
+    assert last.finish_reason is FinishReason.STOP
+    assert not engine.has_work
+
+
+def test_a_stop_string_ends_one_of_several_answers_and_the_others_go_on(engine: Engine) -> None:
+    several = SamplingParams(max_tokens=12, temperature=2.0, seed=3, n=3, ignore_eos=True)
+    whole = engine.generate("hello", several)
+    stop = whole[1].text[3:6]
+    assert all(stop not in other.text for other in (whole[0], whole[2]))
+    stopped = engine.generate("hello", several, stop=[stop])
+    assert [one.finish_reason for one in stopped] == [
+        FinishReason.LENGTH,
+        FinishReason.STOP,
+        FinishReason.LENGTH,
+    ]
+    assert [stopped[0].text, stopped[2].text] == [whole[0].text, whole[2].text]
+
+
+def test_log_probabilities_come_with_each_token(engine: Engine) -> None:
+    params = SamplingParams(max_tokens=5, temperature=0, ignore_eos=True, logprobs=2, prompt_logprobs=1)
+    (answer,) = engine.generate("hello", params)
+    assert answer.logprobs is not None
+    assert [one.token_id for one in answer.logprobs] == answer.token_ids
+    assert all(one.rank == 1 and len(one.top) == 2 for one in answer.logprobs), "greedy"
+    assert answer.prompt_logprobs is not None
+    assert [one.token_id for one in answer.prompt_logprobs] == engine_ids(engine, "hello")[1:]
+
+
+def test_a_second_call_into_a_busy_engine_is_told_so(engine: Engine) -> None:
+    first = engine.stream("hello", GREEDY)
+    next(first)
+    with pytest.raises(RuntimeError, match="AsyncEngine"):
+        engine.generate("there", GREEDY)
+    assert [*first][-1].finish_reason is FinishReason.LENGTH
+
+
+async def test_the_async_engine_says_what_the_engine_says(folder: Path) -> None:
+    engine = assembly.load_engine(folder, kv_bytes=1 << 20)
+    prompts = ["hello", "wörld", "!", "x" * 40]
+    alone = engine.generate(prompts, GREEDY)
+    async with AsyncEngine(engine) as shared:
+        together = await asyncio.gather(*(shared.generate(prompt, GREEDY) for prompt in prompts))
+    assert [answer.text for (answer,) in together] == [answer.text for answer in alone]
+    assert engine.stats().num_pages_used == 0
 
 
 def test_a_stream_says_the_same_as_generate(engine: Engine) -> None:
@@ -88,8 +154,9 @@ def test_a_seed_gives_the_same_text_alone_and_in_a_batch_and_none_gives_another(
 
 
 def test_a_prompt_that_can_never_run_is_named_and_the_others_leave_nothing_behind(engine: Engine) -> None:
+    prompts: list[Prompt] = ["hello", []]
     with pytest.raises(ValueError, match="prompt 1: the prompt is empty"):
-        engine.generate(["hello", []], GREEDY)
+        engine.generate(prompts, GREEDY)
     assert not engine.has_work
 
 
