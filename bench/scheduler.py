@@ -1,17 +1,23 @@
 """What scheduling costs: schedule, batch and commit, for each running sequence and step.
 
     python -m bench.scheduler --sequences 64,256 --steps 200 --prompt-tokens 128
+    python -m bench.scheduler --vllm-python DIR/bin/python
 
 Our own classes from the scheduler down to the page pool; all sequences decode, and the model is left out. The
-peer is vLLM's scheduler. The last line is one JSON object; its ratio compares the peer with our slowest
-strategy at the largest number of sequences.
+peer is vLLM's scheduler: run in turns with ours by the Python that has it installed, else a recorded figure.
+The last line is one JSON object; its ratio compares the peer with our slowest strategy at most sequences.
 """
 
 import argparse
+import contextlib
 import json
+import os
 import statistics
+import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from kvring_node import batch
 from kvring_node.batch import Drawn
@@ -23,12 +29,35 @@ from kvring_node.pages.prefix import PrefixIndex
 from kvring_node.pages.table import PageTables
 from kvring_node.sequence import Sequence
 
-PEER_US = 17.5
-"""vLLM's Scheduler at 256 sequences, recorded on a two-core machine; see docs/bench-log.md."""
+RECORDED_US = 17.5
+"""vLLM's Scheduler at 256 sequences on a two-core machine; docs/bench-log.md."""
+VLLM = Path(__file__).with_name("vllm_scheduler.py")
 VOCAB_SIZE = 32_000
+Measure = Callable[[int], float]
 
 
 def main(arguments: list[str]) -> None:
+    options = _options(arguments)
+    sizes = [int(size) for size in options.sequences.split(",")]
+    strategies = options.strategies.split(",")
+    with contextlib.ExitStack() as stack:
+        measures: dict[str, Measure] = {name: _measure(name, options) for name in strategies}
+        if options.vllm_python:
+            measures["vLLM"] = stack.enter_context(_vllm(options))
+        figures = {size: _medians(size, measures, options.rounds) for size in sizes}
+    most = figures[max(sizes)]
+    peer_us = most.get("vLLM", RECORDED_US)
+    result = {
+        "bench": "scheduler",
+        "us_per_sequence_and_step": figures,
+        "peer": "vLLM Scheduler" if options.vllm_python else "vLLM Scheduler, recorded",
+        "peer_us": peer_us,
+        "ratio": round(peer_us / max(most[name] for name in strategies), 2),
+    }
+    print(json.dumps(result))
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -38,44 +67,37 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--prompt-tokens", type=int, default=128)
     parser.add_argument("--page-tokens", type=int, default=16)
     parser.add_argument("--strategies", default="FCFS", help=f"of {', '.join(STRATEGIES)}; with commas")
-    options = parser.parse_args(arguments)
-    sizes = [int(size) for size in options.sequences.split(",")]
-    figures = {
-        strategy: {size: _median_us(strategy, size, options) for size in sizes}
-        for strategy in options.strategies.split(",")
-    }
-    largest = max(sizes)
-    worst = max(by_size[largest] for by_size in figures.values())
-    result = {
-        "bench": "scheduler",
-        "us_per_sequence_and_step": figures,
-        "peer": "vLLM Scheduler, recorded",
-        "peer_us": PEER_US,
-        "ratio": round(PEER_US / worst, 2),
-    }
-    print(json.dumps(result))
+    parser.add_argument("--vllm-python", help="a Python in which vLLM is installed")
+    return parser.parse_args(arguments)
 
 
-def _median_us(strategy: str, size: int, options: argparse.Namespace) -> float:
-    rounds = [_round_us(strategy, size, options) for _ in range(options.rounds)]
-    median = round(statistics.median(rounds), 2)
-    print(
-        f"{strategy}, {size} sequences: {median} µs ({min(rounds):.2f} to {max(rounds):.2f})", file=sys.stderr
-    )
-    return median
+def _medians(size: int, measures: dict[str, Measure], num_rounds: int) -> dict[str, float]:
+    rounds = [{name: measure(size) for name, measure in measures.items()} for _ in range(num_rounds)]
+    medians = {}
+    for name in measures:
+        found = [figures[name] for figures in rounds]
+        medians[name] = round(statistics.median(found), 2)
+        print(
+            f"{name}, {size} sequences: {medians[name]} µs ({min(found):.2f} to {max(found):.2f})",
+            file=sys.stderr,
+        )
+    return medians
 
 
-def _round_us(strategy: str, size: int, options: argparse.Namespace) -> float:
-    scheduler = _filled(strategy, size, options)
-    steps: int = options.steps
-    drawn = Drawn([VOCAB_SIZE - 1] * size)
-    _step(scheduler, drawn)  # the prompts
-    started_at = (
-        time.process_time()
-    )  # nothing waits for anything: on a busy machine it says more than a clock
-    for _ in range(steps):
-        _step(scheduler, drawn)
-    return (time.process_time() - started_at) * 1e6 / (size * steps)
+def _measure(strategy: str, options: argparse.Namespace) -> Measure:
+    def measure(size: int) -> float:
+        scheduler = _filled(strategy, size, options)
+        drawn = Drawn([VOCAB_SIZE - 1] * size)
+        steps: int = options.steps
+        _step(scheduler, drawn)  # the prompts
+        started_at = (
+            time.process_time()
+        )  # nobody waits for anything: on a busy machine it says more than a clock
+        for _ in range(steps):
+            _step(scheduler, drawn)
+        return (time.process_time() - started_at) * 1e6 / (size * steps)
+
+    return measure
 
 
 def _step(scheduler: Scheduler, drawn: Drawn) -> None:
@@ -109,6 +131,33 @@ def _filled(strategy: str, size: int, options: argparse.Namespace) -> Scheduler:
             )
         )
     return scheduler
+
+
+@contextlib.contextmanager
+def _vllm(options: argparse.Namespace) -> Iterator[Measure]:
+    # -P: this folder has an operator.py, which is not to be found in place of the standard library's
+    command = [options.vllm_python, "-P", str(VLLM), "--steps", str(options.steps)]
+    command += ["--prompt-tokens", str(options.prompt_tokens), "--page-tokens", str(options.page_tokens)]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "VLLM_LOGGING_LEVEL": "ERROR"},
+        text=True,
+    ) as process:
+        source, sink = process.stdout, process.stdin
+        assert source is not None
+        assert sink is not None
+
+        def measure(size: int) -> float:
+            sink.write(f"{size}\n")
+            sink.flush()
+            answer = source.readline()
+            if not answer:
+                raise SystemExit("vLLM's scheduler does not answer; see its output above")
+            return float(answer)
+
+        yield measure
 
 
 if __name__ == "__main__":
