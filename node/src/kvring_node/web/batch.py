@@ -28,7 +28,7 @@ _FULL = (429, 503)
 
 def routes(ctx: context.Context) -> APIRouter:
     """The route of this file."""
-    router = APIRouter(tags=["kvring"])
+    router = APIRouter(tags=["kvring"], route_class=describe.BareRoute)
     decoder = msgspec.json.Decoder(requests.BatchRequest)
 
     @router.post(

@@ -14,7 +14,7 @@ from kvring_node.web.errors import ApiError
 
 def routes(ctx: context.Context) -> APIRouter:
     """The route of this file."""
-    router = APIRouter(tags=["OpenAI"])
+    router = APIRouter(tags=["OpenAI"], route_class=describe.BareRoute)
     decoder = msgspec.json.Decoder(requests.ChatCompletionRequest)
 
     @router.post(

@@ -14,7 +14,7 @@ from kvring_node.web.errors import ApiError
 
 def routes(ctx: context.Context) -> APIRouter:
     """The routes of this file."""
-    router = APIRouter(tags=["kvring"])
+    router = APIRouter(tags=["kvring"], route_class=describe.BareRoute)
     decoder = msgspec.json.Decoder(requests.GenerateRequest)
 
     @router.post(

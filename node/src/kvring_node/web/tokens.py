@@ -15,7 +15,7 @@ _ERRORS = (400, 404, 413, 503)
 
 def routes(ctx: context.Context) -> APIRouter:
     """The routes of this file."""
-    router = APIRouter(tags=["tokens"])
+    router = APIRouter(tags=["tokens"], route_class=describe.BareRoute)
     tokenize_decoder = msgspec.json.Decoder(requests.TokenizeRequest)
     detokenize_decoder = msgspec.json.Decoder(requests.DetokenizeRequest)
 
