@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).parents[2]
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/concepts/house.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/concepts/house.md", "docs/concepts/engine.md")
 
 
 def tree_of(page: str) -> set[str]:
