@@ -34,7 +34,7 @@ heal: .venv/ready ## Mend that: make heal MACHINE=m2
 
 venv: .venv/ready ## Make .venv with the three packages (editable) and the test tools
 
-.venv/ready: dev/venv.sh dev/requirements.lock contract/pyproject.toml operator/pyproject.toml node/pyproject.toml
+.venv/ready: dev/venv.sh dev/requirements.lock contract/pyproject.toml operator/pyproject.toml node/pyproject.toml $(wildcard node/src/kvring_node/model/native/*.[ch]* node/src/kvring_node/model/native/build.py)
 	@dev/venv.sh
 
 verify: .venv/ready ## Format, lint, types, import contracts, laws, unit tests, generated files up to date

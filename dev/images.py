@@ -51,7 +51,7 @@ class Image:
         """The files that are copied into it, in a fixed order."""
         folders = (self.root / "contract/src", self.root / self.name / "src")
         files = (file for folder in folders for file in folder.rglob("*") if file.is_file())
-        return sorted(file for file in files if "__pycache__" not in file.parts)
+        return sorted(file for file in files if not {"__pycache__", "built"} & set(file.parts))
 
 
 OPERATOR = Image("operator")

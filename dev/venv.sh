@@ -42,5 +42,12 @@ say "venv: installing what dev/requirements.lock names (a few minutes the first 
 [ -x .venv/bin/python ] || "$uv" venv --quiet --python "$python" .venv
 "$uv" pip sync --quiet --require-hashes dev/requirements.lock
 "$uv" pip install --quiet --no-deps --no-build-isolation -e contract -e operator -e node
+
+kernels=node/src/kvring_node/model/native/build.py
+if ! command -v g++ >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    say "venv: installing g++ from Debian, for the node's kernels"
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends g++ >&2
+fi
+.venv/bin/python "$kernels" >&2 || say "venv: without them everything works, more slowly"
 touch .venv/ready
 say "venv: .venv is ready"
