@@ -2,50 +2,33 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
 from tests.support import tiny_models
 
-SHAPES = {
-    "qwen3-7m": transformers.Qwen3Config(
-        vocab_size=8192,
-        hidden_size=256,
-        intermediate_size=768,
-        num_hidden_layers=6,
-        num_attention_heads=8,
-        num_key_value_heads=4,
-        head_dim=32,
-        max_position_embeddings=4096,
-        tie_word_embeddings=True,
-        eos_token_id=0,
-        initializer_range=0.1,
-    ),
-    "llama-7m": transformers.LlamaConfig(
-        vocab_size=8192,
-        hidden_size=256,
-        intermediate_size=768,
-        num_hidden_layers=6,
-        num_attention_heads=8,
-        num_key_value_heads=4,
-        head_dim=32,
-        max_position_embeddings=4096,
-        tie_word_embeddings=True,
-        eos_token_id=0,
-        initializer_range=0.1,
-    ),
+COMMON: dict[str, Any] = {
+    "vocab_size": 8192,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 4096,
+    "tie_word_embeddings": True,
+    "eos_token_id": 0,
+    "initializer_range": 0.1,
+}
+SMALL: dict[str, Any] = {**COMMON, "hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 6}
+
+SHAPES: dict[str, transformers.PreTrainedConfig] = {
+    "qwen3-7m": transformers.Qwen3Config(**SMALL, head_dim=32),
+    "qwen2-7m": transformers.Qwen2Config(**SMALL),
+    "mistral-7m": transformers.MistralConfig(**SMALL, sliding_window=128),
+    "llama-7m": transformers.LlamaConfig(**SMALL),
     "llama-28m": transformers.LlamaConfig(
-        vocab_size=8192,
+        **{**COMMON, "initializer_range": 0.05},
         hidden_size=512,
         intermediate_size=1536,
         num_hidden_layers=8,
-        num_attention_heads=8,
-        num_key_value_heads=4,
-        head_dim=64,
-        max_position_embeddings=4096,
-        tie_word_embeddings=True,
-        eos_token_id=0,
-        initializer_range=0.05,
     ),
 }
 

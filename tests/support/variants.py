@@ -59,6 +59,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "phi3-longrope-short": ("phi3", {"rope_parameters": LONG_ROPE}),
     # Every text is longer than the original length: transformers takes the long factors from the start, too.
     "phi3-longrope-long": ("phi3", {"rope_parameters": LONG_ROPE, "original_max_position_embeddings": 4}),
+    # The kernels want multiples of 16: these are computed by torch alone.
+    "llama-small-heads": ("llama", {"head_dim": 8}),
+    "mistral-small-heads": ("mistral", {"head_dim": 24, "sliding_window": 24}),
+    "qwen3-small-heads": ("qwen3", {"head_dim": 8}),
     "gemma": ("gemma", {"num_key_value_heads": 1}),
     "gemma-untied": ("gemma", {"tie_word_embeddings": False, "hidden_act": "gelu", "attention_bias": True}),
 }

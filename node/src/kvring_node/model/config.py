@@ -64,7 +64,10 @@ def parse(raw: Mapping[str, Any]) -> ModelConfig:
 
 
 def eos_token_ids(folder: Path) -> frozenset[int]:
-    """Token ids that end a text: from generation_config.json, else from config.json, as `generate` does.
+    """Token ids that end a text: from generation_config.json, else from config.json.
+
+    As `generate` does, except that a generation_config.json without any leaves the word to config.json: for
+    `generate` no text would end.
 
     Raises:
         ModelError: one of them is no number.

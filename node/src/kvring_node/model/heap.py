@@ -1,8 +1,8 @@
 """The C library's heap while weights are read.
 
 Reading a layer takes passing copies of its matrices. glibc keeps freed blocks for later, up to a size that
-grows with use to 32 MiB, and weights that settle between them keep them from ever going back: a model of 200 MB
-took 315 MB for good. So while weights are read, large blocks come from the system and go back to it.
+grows with use to 32 MiB, and weights that settle between them keep them from ever going back: a model of
+200 MB took 315 MB for good. So while weights are read, large blocks come from the system and go back to it.
 """
 
 import contextlib

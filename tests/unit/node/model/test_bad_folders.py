@@ -36,6 +36,10 @@ def edit_config(**values: Any) -> Callable[[Path], None]:
     return edit
 
 
+def become(architecture: str, **values: Any) -> Callable[[Path], None]:
+    return edit_config(architectures=[architecture], **values)
+
+
 def edit_generation(**values: Any) -> Callable[[Path], None]:
     def edit(folder: Path) -> None:
         (folder / "generation_config.json").write_text(json.dumps(values))
@@ -122,6 +126,57 @@ def no_object(folder: Path) -> None:
             edit_config(layer_types=["full_attention", "sliding_attention"], use_sliding_window=False),
             ModelFault.UNSUPPORTED_FEATURE,
             "sliding window",
+        ),
+        (
+            "layers of Mistral that see differently far",
+            become("MistralForCausalLM", layer_types=["full_attention", "sliding_attention"]),
+            ModelFault.UNSUPPORTED_FEATURE,
+            "without layer_types",
+        ),
+        (
+            "a window of nothing",
+            become("MistralForCausalLM", sliding_window=0),
+            ModelFault.CORRUPT,
+            "sliding_window 0",
+        ),
+        (
+            "a layer of Qwen2 that slides over no window",
+            become("Qwen2ForCausalLM", layer_types=["full_attention", "sliding_attention"]),
+            ModelFault.CORRUPT,
+            "do not fit 2 layers",
+        ),
+        (
+            "a kind of layer that nobody knows",
+            become("Qwen3ForCausalLM", layer_types=["full_attention", "chunked_attention"]),
+            ModelFault.UNSUPPORTED_FEATURE,
+            "only full_attention and sliding_attention",
+        ),
+        (
+            "Qwen2's weights lack their biases",
+            become("Qwen2ForCausalLM"),
+            ModelFault.INCOMPLETE,
+            "q_proj.bias",
+        ),
+        (
+            "Phi-3's weights are not fused",
+            become("Phi3ForCausalLM"),
+            ModelFault.INCOMPLETE,
+            "qkv_proj.weight",
+        ),
+        (
+            "too few factors of a long rope",
+            become(
+                "Phi3ForCausalLM",
+                rope_parameters={"rope_type": "longrope", "short_factor": [1.0], "long_factor": [1.0]},
+            ),
+            ModelFault.CORRUPT,
+            "1 long factors for 8 frequencies",
+        ),
+        (
+            "Gemma that looks ahead",
+            become("GemmaForCausalLM", hidden_act="gelu", use_bidirectional_attention=True),
+            ModelFault.UNSUPPORTED_FEATURE,
+            "choose one that writes",
         ),
         (
             "quantised weights",
