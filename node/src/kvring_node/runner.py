@@ -8,7 +8,7 @@ from kvring_node.messages import SamplingParams
 from kvring_node.model.parts import Parts
 from kvring_node.model.transformer import Transformer
 from kvring_node.pages.store import PageShape, PageStore
-from kvring_node.sampling import choose, logprobs
+from kvring_node.sampling import choose, filters, logprobs
 
 
 class TorchRunner:
@@ -84,7 +84,8 @@ def measure_peak_bytes(
     """Memory that the largest step takes beyond weights and pages: one prefill that fills the budget."""
     num_pages = -(-num_tokens // shape.page_tokens)
     runner = TorchRunner(transformer, parts, PageStore(shape, num_pages, device), device)
-    draws = [Draw(num_tokens - 1, SamplingParams(top_p=0.5), seed=0, number=0)] * num_draws
+    costly = SamplingParams(top_k=filters.HEAD + 1, top_p=0.5)  # sorts the vocabulary
+    draws = [Draw(num_tokens - 1, costly, seed=0, number=0)] * num_draws
     batch = Batch([0] * num_tokens, [0], [num_tokens], [list(range(num_pages))], draws)
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)

@@ -96,9 +96,9 @@ def _rules(params: SamplingParams, vocab_size: int) -> list[tuple[bool, str, str
         (params.top_k >= 0, "top_k", "must be 1 or more, or 0 for all"),
         (0 < params.top_p <= 1, "top_p", "must be above 0 and at most 1"),
         (0 <= params.min_p <= 1, "min_p", "must be from 0 to 1"),
-        (0 < params.repetition_penalty < math.inf, "repetition_penalty", "must be a number above 0"),
-        (abs(params.presence_penalty) < math.inf, "presence_penalty", "must be a number"),
-        (abs(params.frequency_penalty) < math.inf, "frequency_penalty", "must be a number"),
+        (0.01 <= params.repetition_penalty <= 100, "repetition_penalty", "must be from 0.01 to 100"),
+        (-2 <= params.presence_penalty <= 2, "presence_penalty", "must be from -2 to 2"),
+        (-2 <= params.frequency_penalty <= 2, "frequency_penalty", "must be from -2 to 2"),
         (0 <= params.min_tokens <= params.max_tokens, "min_tokens", "must be from 0 to max_tokens"),
         (
             all(0 <= token_id < vocab_size and abs(bias) <= 100 for token_id, bias in params.logit_bias),

@@ -5,11 +5,12 @@ temperature and filters. A draw's token follows from its own row and parameters 
 the batch, and each step is taken only by the rows that need it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from kvring_node.batch import Draw
+from kvring_node.messages import SamplingParams
 from kvring_node.sampling import filters, masks, penalties, randomness
 
 COLDEST = 1e-5
@@ -38,41 +39,68 @@ def _special(logits: torch.Tensor, draws: list[Draw]) -> torch.Tensor:
     penalties.apply(logits, draws)
     masks.apply(logits, draws)
     chosen = torch.empty(len(draws), dtype=torch.int64, device=logits.device)
-    greedy: list[int] = []
-    unordered: list[int] = []
-    ordered: list[int] = []
+    kinds: dict[Callable[[torch.Tensor, list[Draw]], torch.Tensor], list[int]] = {}
     for row, draw in enumerate(draws):
-        if draw.params.temperature < COLDEST:
-            greedy.append(row)
-        else:
-            (ordered if filters.needs_order(draw.params) else unordered).append(row)
-    for rows, choose in ((greedy, _greedy), (unordered, _unordered), (ordered, _ordered)):
-        if rows:
-            chosen[rows] = choose(logits[rows], [draws[row] for row in rows])
+        kinds.setdefault(_kind(draw.params), []).append(row)
+    for choose, rows in kinds.items():
+        chosen[rows] = choose(logits[rows], [draws[row] for row in rows])
     return chosen
+
+
+def _kind(params: SamplingParams) -> Callable[[torch.Tensor, list[Draw]], torch.Tensor]:
+    if params.temperature < COLDEST:
+        return _greedy
+    if params.top_k:
+        return _ordered
+    return _nucleus if params.top_p < 1 else _open
 
 
 def _greedy(logits: torch.Tensor, draws: list[Draw]) -> torch.Tensor:
     return logits.argmax(dim=-1)
 
 
-def _unordered(logits: torch.Tensor, draws: list[Draw]) -> torch.Tensor:
+def _open(logits: torch.Tensor, draws: list[Draw]) -> torch.Tensor:
     weights = filters.weights(logits, [draw.params for draw in draws])
     return randomness.invert(weights, _uniforms(draws, logits.device))
 
 
+def _nucleus(logits: torch.Tensor, draws: list[Draw]) -> torch.Tensor:
+    """Draws from all tokens until one is in the nucleus, and nothing has to be sorted.
+
+    A token is in it when those before it hold less than top_p. One that is not tells that none after it is
+    either, and the next draw leaves them all out (FlashInfer's sorting-free sampling).
+    """
+    weights = filters.weights(logits, [draw.params for draw in draws])
+    enough = filters.column(weights, [draw.params.top_p for draw in draws]) * weights.sum(
+        dim=-1, keepdim=True
+    )
+    chosen = torch.empty(len(draws), dtype=torch.int64, device=logits.device)
+    rows = list(range(len(draws)))
+    attempt = 0
+    while rows:
+        picked = randomness.invert(weights, _uniforms([draws[row] for row in rows], logits.device, attempt))
+        before = filters.likelier(weights, picked)
+        chosen[rows] = picked
+        again = torch.nonzero(before.sum(dim=-1) >= enough[:, 0])[:, 0].tolist()
+        weights, enough = before[again], enough[again]
+        rows = [rows[place] for place in again]
+        attempt += 1
+    return chosen
+
+
 def _ordered(logits: torch.Tensor, draws: list[Draw]) -> torch.Tensor:
+    """Looks at the likeliest tokens only, where they suffice to tell which ones top_k and top_p keep."""
     params = [draw.params for draw in draws]
     values, token_ids = filters.head(logits)
-    weights = filters.ordered_weights(values, logits, params)
+    weights = filters.ordered_weights(values, params)
     chosen = _pick(weights, token_ids, draws)
     if values.shape[1] < logits.shape[1]:
         rows = filters.undecided(values, weights, params)
         if rows:
-            rest, their_draws = logits[rows], [draws[row] for row in rows]
-            values, token_ids = filters.whole(rest)
-            weights = filters.ordered_weights(values, rest, [draw.params for draw in their_draws])
-            chosen[rows] = _pick(weights, token_ids, their_draws)
+            theirs = [draws[row] for row in rows]
+            values, token_ids = filters.whole(logits[rows])
+            weights = filters.ordered_weights(values, [draw.params for draw in theirs])
+            chosen[rows] = _pick(weights, token_ids, theirs)
     return chosen
 
 
@@ -81,5 +109,7 @@ def _pick(weights: torch.Tensor, token_ids: torch.Tensor, draws: list[Draw]) -> 
     return token_ids.gather(-1, picked[:, None])[:, 0]
 
 
-def _uniforms(draws: list[Draw], device: torch.device) -> torch.Tensor:
-    return randomness.uniforms([draw.seed for draw in draws], [draw.number for draw in draws]).to(device)
+def _uniforms(draws: list[Draw], device: torch.device, attempt: int = 0) -> torch.Tensor:
+    """Attempts of one draw take numbers of the seed's stream that no other draw comes to."""
+    numbers = [draw.number + (attempt << 40) for draw in draws]
+    return randomness.uniforms([draw.seed for draw in draws], numbers).to(device)

@@ -1,8 +1,8 @@
 """From logits to the weights of the tokens that may be drawn: temperature, min_p, top_k, top_p.
 
 The order is vLLM's (vllm/v1/sample/sampler.py): temperature, then min_p, then top_k, then top_p of what is
-left. One departure: of tokens as likely as the k-th, vLLM keeps all, this keeps those of lower ids, so that
-there are never more than k, and k = 1 is greedy.
+left. Among tokens that are equally likely the one of the lowest id counts as the likeliest. That is a
+departure: vLLM keeps all that are as likely as the k-th; here never more than k stay, and k = 1 is greedy.
 """
 
 from collections.abc import Sequence
@@ -12,24 +12,28 @@ import torch
 from kvring_node.messages import SamplingParams
 
 HEAD = 256
-"""So many likeliest tokens are looked at first: to sort the whole vocabulary takes ten times longer."""
-
-
-def needs_order(params: SamplingParams) -> bool:
-    """Whether it must be known which tokens are likelier than others."""
-    return params.top_k > 0 or params.top_p < 1
+"""So many likeliest tokens are looked at for top_k: to sort the whole vocabulary takes ten times longer."""
 
 
 def weights(logits: torch.Tensor, params: Sequence[SamplingParams]) -> torch.Tensor:
-    """Weights in the order of the vocabulary, the likeliest token's 1, after temperature and min_p alone."""
-    found = logits.sub(logits.amax(dim=-1, keepdim=True)).div_(_temperatures(logits, params)).exp_()
+    """Weights in the order of the vocabulary, the likeliest token's 1, after temperature and min_p."""
+    found = logits.sub(logits.amax(dim=-1, keepdim=True))
+    found.div_(column(logits, [one.temperature for one in params])).exp_()
     if any(one.min_p for one in params):
-        found.masked_fill_(found < _column(logits, [one.min_p for one in params]), 0.0)
+        found.masked_fill_(found < column(logits, [one.min_p for one in params]), 0.0)
     return found
 
 
+def likelier(found: torch.Tensor, picked: torch.Tensor) -> torch.Tensor:
+    """The weights of the tokens that come before the one picked in each row, and zeros."""
+    level = found.gather(-1, picked[:, None])
+    places = torch.arange(found.shape[1], device=found.device)
+    equal_or_later = (found == level) & (places >= picked[:, None])
+    return found.masked_fill((found < level) | equal_or_later, 0.0)
+
+
 def head(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The HEAD largest of each row in falling order, and their tokens; lower ids first among equals."""
+    """The HEAD largest of each row in falling order, and their tokens."""
     if logits.shape[1] <= HEAD:
         return whole(logits)
     values, token_ids = logits.topk(HEAD, dim=-1)  # in any order among equals
@@ -39,40 +43,24 @@ def head(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def whole(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """All of each row in falling order, and their tokens; lower ids first among equals."""
+    """All of each row in falling order, and their tokens."""
     values, token_ids = logits.sort(dim=-1, descending=True, stable=True)
     return values, token_ids
 
 
-def ordered_weights(
-    values: torch.Tensor, logits: torch.Tensor, params: Sequence[SamplingParams]
-) -> torch.Tensor:
-    """Weights of the tokens of `head` or `whole` after all filters; those that stay come first.
-
-    Args:
-        values: logits of the tokens, in falling order.
-        logits: of all tokens; what top_p is a share of without top_k.
-        params: of each row.
-    """
-    found = values.sub(values[:, :1]).div_(_temperatures(values, params)).exp_()
-    num_kept = [one.top_k or logits.shape[1] for one in params]
+def ordered_weights(values: torch.Tensor, params: Sequence[SamplingParams]) -> torch.Tensor:
+    """Weights of what `head` or `whole` found after all filters, with a top_k; those that stay come first."""
+    found = weights(values, params)
     places = torch.arange(values.shape[1], device=values.device)
-    found.masked_fill_(places >= torch.tensor(num_kept, device=values.device)[:, None], 0.0)
-    if any(one.min_p for one in params):
-        found.masked_fill_(found < _column(values, [one.min_p for one in params]), 0.0)
-    if all(one.top_p >= 1 for one in params):
-        return found
-    cumulative = found.cumsum(dim=-1)
-    totals = cumulative[:, -1:].clone()
-    open_rows = [row for row, one in enumerate(params) if not one.top_k]
-    if open_rows:
-        rest = weights(logits[open_rows], [params[row] for row in open_rows])
-        totals[open_rows] = rest.sum(dim=-1, keepdim=True)
-    # The fewest likeliest tokens that hold top_p (Holtzman et al., arXiv 1904.09751): a token stays when
-    # those before it do not hold it already.
-    shares = _column(values, [one.top_p for one in params])
-    beyond = (cumulative - found >= shares * totals) & (shares < 1)
-    return found.masked_fill_(beyond, 0.0)
+    found.masked_fill_(places >= column(values, [one.top_k for one in params]), 0.0)
+    if any(one.top_p < 1 for one in params):
+        # The fewest likeliest tokens that hold top_p (Holtzman et al., arXiv 1904.09751): a token stays when
+        # those before it do not hold it already.
+        cumulative = found.cumsum(dim=-1)
+        shares = column(values, [one.top_p for one in params])
+        beyond = (cumulative - found >= shares * cumulative[:, -1:]) & (shares < 1)
+        found.masked_fill_(beyond, 0.0)
+    return found
 
 
 def undecided(values: torch.Tensor, kept: torch.Tensor, params: Sequence[SamplingParams]) -> list[int]:
@@ -83,9 +71,6 @@ def undecided(values: torch.Tensor, kept: torch.Tensor, params: Sequence[Samplin
     return torch.nonzero(reaches_end[:, 0] | too_many)[:, 0].tolist()
 
 
-def _temperatures(like: torch.Tensor, params: Sequence[SamplingParams]) -> torch.Tensor:
-    return _column(like, [one.temperature for one in params])
-
-
-def _column(like: torch.Tensor, numbers: list[float]) -> torch.Tensor:
+def column(like: torch.Tensor, numbers: list[float] | list[int]) -> torch.Tensor:
+    """One number a row."""
     return torch.tensor(numbers, dtype=like.dtype, device=like.device)[:, None]

@@ -36,7 +36,7 @@ def _allowed(draw: Draw, vocab_size: int) -> np.ndarray:
         allowed = np.unpackbits(words, bitorder="little")[:vocab_size].astype(np.bool_)
     if draw.banned:
         rest = allowed.copy()
-        rest[list(draw.banned)] = False
+        rest[[token_id for token_id in draw.banned if 0 <= token_id < vocab_size]] = False
         if rest.any():
             return rest
     return allowed

@@ -77,6 +77,8 @@ REFUSED = [
     ("a bias for a token that is not there", submit(logit_bias=((10**9, 1.0),))),
     ("a bias that is no number", submit(logit_bias=((1, math.nan),))),
     ("a penalty that is no number", submit(repetition_penalty=math.nan)),
+    ("penalties beyond reason", submit(presence_penalty=1e300, frequency_penalty=-1e300)),
+    ("a penalty close to 0", submit(repetition_penalty=1e-300)),
     ("more log probabilities than there are tokens", submit(logprobs=10**9)),
     ("a form that cannot be read", submit(grammar=Grammar(GrammarKind.REGEX, "((("))),
     ("a form nested without end", submit(grammar=Grammar(GrammarKind.JSON_SCHEMA, "[" * 100_000))),
@@ -89,8 +91,6 @@ SERVED = [
     ("a temperature beyond reason", submit(temperature=1e300)),
     ("the smallest share of the law", submit(top_p=5e-324)),
     ("a rank beyond the vocabulary", submit(top_k=2**62)),
-    ("penalties beyond reason", submit(presence_penalty=1e300, frequency_penalty=-1e300)),
-    ("a penalty close to 0", submit(repetition_penalty=1e-300)),
     (
         "stop tokens that are not there, and none before the third",
         submit(stop_token_ids=(-5, 10**12), min_tokens=3),

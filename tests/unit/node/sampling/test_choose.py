@@ -16,7 +16,7 @@ from kvring_node.sampling import choose
 LOGITS = np.array([1.0, -0.5, 2.0, 0.3, -3.0, 1.7, 0.9], dtype=np.float32)
 NUM_QUICK = 10_000
 NUM_SLOW = 1_000_000
-NUM_PARTS = 5
+NUM_PARTS = 10
 NUM_TAMPERED = 4_000
 CHUNK = 2_000
 """So many draws of each case go through the sampler at once."""
@@ -81,7 +81,7 @@ def counts(cases: Sequence[Case], num_draws: int, tamper: Tamper = list) -> np.n
     logits = torch.from_numpy(LOGITS).expand(CHUNK * len(cases), -1)
     places = np.tile(np.arange(len(cases)), CHUNK)
     for number in range(num_draws // CHUNK):
-        draws = [pattern._replace(seed=row, number=number) for row, pattern in enumerate(patterns * CHUNK)]
+        draws = [Draw(0, one[1], row, number, *one[4:]) for row, one in enumerate(patterns * CHUNK)]
         np.add.at(found, (places, np.array(choose.tokens(logits, tamper(draws)))), 1)
     return found
 

@@ -1,5 +1,8 @@
 """Filters equal those of transformers, in vLLM's order, and look at no more than they must."""
 
+import itertools
+
+import msgspec
 import numpy as np
 import torch
 import transformers
@@ -48,8 +51,9 @@ def their_law(logits: torch.Tensor, params: SamplingParams) -> torch.Tensor:
 
 
 def our_law(logits: torch.Tensor, params: SamplingParams) -> torch.Tensor:
+    all_or_k = msgspec.structs.replace(params, top_k=params.top_k or logits.shape[1])
     values, token_ids = filters.whole(logits)
-    weights = filters.ordered_weights(values, logits, [params] * len(logits))
+    weights = filters.ordered_weights(values, [all_or_k] * len(logits))
     law = torch.zeros_like(logits).scatter(-1, token_ids, weights)
     return law / law.sum(dim=-1, keepdim=True)
 
@@ -62,36 +66,53 @@ def test_filters_equal_those_of_transformers(params: SamplingParams, seed: int, 
 
 
 @settings(deadline=None, max_examples=60)
-@given(params=st.lists(PARAMS, min_size=1, max_size=6), seed=st.integers(0, 10_000), coarse=st.booleans(),
-       spread=st.sampled_from([0.0, 0.5, 3.0, 10.0]))  # fmt: skip
-def test_the_head_decides_as_the_whole_vocabulary_would(
+@given(
+    params=st.lists(PARAMS, min_size=1, max_size=6),
+    seed=st.integers(0, 10_000),
+    coarse=st.booleans(),
+    spread=st.sampled_from([0.0, 0.5, 3.0, 10.0]),
+)
+def test_short_ways_lead_where_the_long_one_does(
     params: list[SamplingParams], seed: int, coarse: bool, spread: float
 ) -> None:
     logits = noise(seed, rows=len(params), vocab_size=700, spread=spread, coarse=coarse)
     draws = [Case("", one).draw(seed, row, 700) for row, one in enumerate(params)]
     got = choose.tokens(logits, draws)
-    for row, (one, token_id) in enumerate(zip(params, got, strict=True)):
-        uniform = float(randomness.uniforms([seed], [row])[0])
-        assert token_id == slow_choice(logits[row].double().numpy(), one, uniform)
+    for row, one in enumerate(params):
+        law = sampling_law.law(logits[row].double().numpy(), Case("", one))
+        assert law[got[row]] > 0
+        assert got[row] == slow_choice(logits[row].double().numpy(), one, law, seed, row)
 
 
-def slow_choice(logits: np.ndarray, params: SamplingParams, uniform: float) -> int:
-    """The law's cumulative shares, from the likeliest token on where filters need that order."""
-    law = sampling_law.law(logits, Case("", params))
-    order = sampling_law.order(logits) if filters.needs_order(params) else np.arange(len(logits))
-    place = int(np.searchsorted(law[order].cumsum(), uniform, side="right"))
-    return int(order[min(place, int((law > 0).sum()) - 1 if filters.needs_order(params) else place)])
+def slow_choice(logits: np.ndarray, params: SamplingParams, law: np.ndarray, seed: int, number: int) -> int:
+    """By cumulative shares of the law, or of the law without top_p until a token is in its nucleus."""
+    order = sampling_law.order(logits)
+    if params.top_k or params.top_p == 1:
+        tokens = order if params.top_k else np.arange(len(logits))
+        return int(tokens[np.searchsorted(law[tokens].cumsum(), uniform(seed, number), side="right")])
+    whole = Case("", msgspec.structs.replace(params, top_p=1.0))
+    shares = sampling_law.law(logits, whole)
+    for attempt in itertools.count():
+        total = shares.cumsum()
+        picked = int(
+            np.searchsorted(total, uniform(seed, number + attempt * 2**40) * total[-1], side="right")
+        )
+        if law[picked] > 0:
+            return picked
+        shares[order[order.tolist().index(picked) :]] = 0.0
+    raise AssertionError
+
+
+def uniform(seed: int, number: int) -> float:
+    return float(randomness.uniforms([seed], [number])[0])
 
 
 def test_a_narrow_law_is_decided_by_its_head() -> None:
-    logits = noise(1, rows=2, vocab_size=5000, spread=10.0, coarse=False)
-    params = [SamplingParams(top_p=0.9), SamplingParams(top_k=50)]
-    values, _ = filters.head(logits)
-    kept = filters.ordered_weights(values, logits, params)
-    assert filters.undecided(values, kept, params) == []
-    flat = torch.zeros(2, 5000)
-    values, _ = filters.head(flat)
-    assert filters.undecided(values, filters.ordered_weights(values, flat, params), params) == [0, 1]
+    params = [SamplingParams(top_k=200, top_p=0.9), SamplingParams(top_k=50)]
+    values, _ = filters.head(noise(1, rows=2, vocab_size=5000, spread=10.0, coarse=False))
+    assert filters.undecided(values, filters.ordered_weights(values, params), params) == []
+    values, _ = filters.head(torch.zeros(2, 5000))
+    assert filters.undecided(values, filters.ordered_weights(values, params), params) == [0, 1]
 
 
 def test_never_more_than_k_and_lower_ids_first_among_equals() -> None:
