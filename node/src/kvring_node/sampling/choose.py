@@ -1,4 +1,4 @@
-"""One token for each draw: greedy, or by one uniform number from what the filters leave.
+"""One token for each draw: greedy, or by uniform numbers from what the filters leave.
 
 What comes before what is vLLM's order: biases and penalties, then forbidden tokens, then (greedy stops here)
 temperature and filters. A draw's token follows from its own row and parameters alone, whatever else is in
