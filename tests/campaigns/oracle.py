@@ -7,6 +7,7 @@ case again.
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -53,7 +54,12 @@ def main() -> None:
         seeds = range(arguments.only, arguments.only + 1)
         print(engine_cases.make(arguments.only))
     with tempfile.TemporaryDirectory() as home:
-        campaign(seeds, greedy_trial.Models(Path(home)))
+        try:
+            campaign(seeds, greedy_trial.Models(Path(home)))
+        except AssertionError as error:
+            if arguments.only is not None:
+                raise
+            sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -51,10 +51,9 @@ def run(seed: int, models: Models) -> Trial:
     case = engine_cases.make(seed)
     try:
         return _run(case, models[case.variant])
-    except AssertionError as error:
-        raise AssertionError(
-            f"{error}; {case.variant}; again: python -m tests.campaigns.oracle --only {seed}"
-        ) from error
+    except Exception as error:
+        again = f"python -m tests.campaigns.oracle --only {seed}"
+        raise AssertionError(f"{type(error).__name__}: {error}; {case.variant}; again: {again}") from error
 
 
 def _run(case: engine_cases.Case, saved: Saved) -> Trial:
