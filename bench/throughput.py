@@ -1,146 +1,182 @@
-"""Tokens per second of the engine beside transformers' `generate`, on one model and one list of requests.
+"""Tokens per second of our engine or node beside its peers, on one model and one list of requests.
 
-`python -m bench.throughput --model DIR --requests synthetic --peers hf-single,hf-padded`
+    python -m bench.throughput --model DIR --requests FILE.jsonl --peers hf-padded-48,hf-cb,ct2
+    python -m bench.throughput --model DIR --http --peers hf-padded-48,vllm --vllm-python VENV/bin/python
 
-A request file has one JSON object a line: {"prompt": text or list of token ids, "max_tokens": number}.
-Everybody decodes greedily and past the end of text; the rounds of the contestants are interleaved. The last
-line printed is one JSON object. The exit status is 1 when an answer differs. On a machine with noisy
-neighbours, `--clock cpu --threads 1` counts only the time in which this process computed.
+A request file has one JSON object a line: {"prompt": text or list of token ids, "max_tokens": number};
+`synthetic` makes random ones, new in every round. Everybody gets all requests at once, decodes greedily and
+past the end of text; the rounds of the contestants are interleaved. With --http our side is the node's own
+processes, asked by a client in this one, and so is vllm always. Servers that keep prefixes find a file's
+prompts again from the second round on: the tokens found are told.
+
+The last line is one JSON object: rates, ratios, answers that agree with ours, the machine's measured matrix
+peak and the share of it that the work that cannot be avoided comes to, and what a step costs outside the
+model. The exit status is 1 when an answer differs. On a machine with noisy neighbours, `--clock cpu` counts
+the processor time of the contestant's processes instead.
 """
 
 import argparse
-import functools
+import contextlib
+import importlib.metadata
 import json
 import statistics
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
 import torch
-import transformers
+from bench.contest import local, peak, served, workload
+from bench.contest.workload import Answers, Request
 
 from kvring_node import assembly
-from kvring_node.engine.engine import Engine
-from kvring_node.messages import SamplingParams, Submit
+from kvring_node.model import config as model_config
 from kvring_node.model import tokenizer
 
-PADDED_BATCH = 16
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+CLOCKS = peak.CLOCKS
+WARM_UP_SEED = 10**6
 
 
-@dataclass(frozen=True)
-class Request:
-    """Token ids in, and how many out."""
+class Contestant(Protocol):
+    """Somebody who answers requests."""
 
-    prompt: list[int]
-    max_tokens: int
+    def __call__(self, requests: Sequence[Request]) -> Answers: ...
 
-
-Answers = list[list[int]]
-
-
-def synthetic(
-    vocab_size: int, count: int, lengths: tuple[int, int], max_tokens: int, seed: int
-) -> list[Request]:
-    """Random prompts with lengths spread evenly over `lengths`."""
-    rng = np.random.default_rng(seed)
-    sizes = rng.integers(lengths[0], lengths[1] + 1, count)
-    return [Request(rng.integers(1, vocab_size, size).tolist(), max_tokens) for size in sizes]
-
-
-def read_requests(path: Path, encode: Callable[[str], list[int]]) -> list[Request]:
-    """One request a line."""
-    rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-    return [
-        Request(encode(row["prompt"]) if isinstance(row["prompt"], str) else row["prompt"], row["max_tokens"])
-        for row in rows
-    ]
-
-
-def run_engine(engine: Engine, requests: list[Request]) -> Answers:
-    """All requests at once, through the engine's own steps, none of them seen before."""
-    engine.forget_prefixes()
-    answers: Answers = [[] for _ in requests]
-    for index, request in enumerate(requests):
-        params = SamplingParams(max_tokens=request.max_tokens, temperature=0, ignore_eos=True)
-        refused = engine.add(Submit(str(index), request.prompt, params))
-        if refused is not None:
-            sys.exit(f"request {index}: {refused.message}")
-    while engine.has_work:
-        for message in engine.step():
-            answers[int(message.request_id)] += message.token_ids
-    return answers
-
-
-def run_transformers(model: Any, requests: list[Request], batch_size: int) -> Answers:
-    """Batches in order of arrival, padded on the left to their longest prompt."""
-    answers: Answers = []
-    for first in range(0, len(requests), batch_size):
-        batch = requests[first : first + batch_size]
-        width = max(len(request.prompt) for request in batch)
-        ids = torch.tensor([[0] * (width - len(request.prompt)) + request.prompt for request in batch])
-        mask = torch.tensor([[0] * (width - len(r.prompt)) + [1] * len(r.prompt) for r in batch])
-        steps = max(request.max_tokens for request in batch)
-        output = model.generate(
-            ids.to(model.device), attention_mask=mask.to(model.device), max_new_tokens=steps
-        )
-        answers += [
-            row[width : width + request.max_tokens].tolist()
-            for row, request in zip(output, batch, strict=True)
-        ]
-    return answers
-
-
-def load_transformers(folder: Path, device: str) -> Any:
-    """The same weights; greedy, never ending early."""
-    model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    model = model.to(device).eval()
-    model.generation_config = transformers.GenerationConfig(do_sample=False, pad_token_id=0)
-    return model
+    def cpu_s(self) -> float: ...
 
 
 def compare(
-    contestants: dict[str, Callable[[], Answers]],
-    num_rounds: int,
-    num_tokens: int,
-    clock: Callable[[], float],
+    contestants: dict[str, Contestant],
+    rounds: Sequence[Sequence[Request]],
+    clock: Callable[[Contestant], float],
 ) -> dict[str, Any]:
-    """Runs everybody once to warm up, then in turn; rates, ratios, and whose answers differ."""
-    first = {name: run() for name, run in contestants.items()}
+    """Runs everybody in turn; rates, ratios, and how many answers are equal to ours."""
     rates: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(num_rounds):
-        for name, run in contestants.items():
-            started_at = clock()
-            run()
-            rates[name].append(num_tokens / (clock() - started_at))
-            print(f"{name:12} {rates[name][-1]:9.1f} tok/s", flush=True)
-    ours = statistics.median(rates["kvring"])
+    equal = dict.fromkeys(contestants, 0)
+    for requests in rounds:
+        num_tokens = sum(request.max_tokens for request in requests)
+        ours: Answers = []
+        for name, contestant in contestants.items():
+            started_at = clock(contestant)
+            answers = contestant(requests)
+            rates[name].append(num_tokens / (clock(contestant) - started_at))
+            ours = ours or answers
+            equal[name] += sum(a == b for a, b in zip(ours, answers, strict=True))
+            print(f"{name:14} {rates[name][-1]:9.1f} tok/s", flush=True)
+    median = {name: statistics.median(found) for name, found in rates.items()}
+    first = next(iter(contestants))
     return {
         "tokens_per_s": {
-            name: {"median": round(statistics.median(r), 1), "min": round(min(r), 1), "max": round(max(r), 1)}
+            name: {"median": round(median[name], 1), "min": round(min(r), 1), "max": round(max(r), 1)}
             for name, r in rates.items()
         },
-        "ratio": {n: round(ours / statistics.median(r), 2) for n, r in rates.items() if n != "kvring"},
-        "equal": {
-            name: sum(a == b for a, b in zip(first["kvring"], answers, strict=True))
-            for name, answers in first.items()
-            if name != "kvring"
-        },
+        "ratio": {name: round(median[first] / rate, 2) for name, rate in median.items() if name != first},
+        "equal": {name: f"{count} of {sum(map(len, rounds))}" for name, count in equal.items()},
     }
 
 
 def main() -> int:
     """Parses, runs, prints."""
+    options = _options()
+    torch.set_num_threads(options.threads)
+    config = model_config.read(options.model)
+    rounds = _rounds(options, config.vocab_size)
+    peak_gflops = peak.measure(CLOCKS[options.clock])
+    wall = CLOCKS["wall"]
+    with contextlib.ExitStack() as stack:
+        contestants = _contestants(options, stack)
+        for contestant in contestants.values():
+            contestant(workload.synthetic(config.vocab_size, 8, (16, 64), 8, WARM_UP_SEED))
+        result = compare(contestants, rounds, (lambda _: wall()) if options.clock == "wall" else _used_s)
+        result["found_cached_tokens"] = {
+            name: one.cached_tokens for name, one in contestants.items() if isinstance(one, served.Served)
+        }
+    work = workload.flops(config, rounds[0])
+    num_tokens = sum(request.max_tokens for request in rounds[0])
+    result["peak_gflops"] = round(peak_gflops, 1)
+    result["work_gflop"] = round(work / 1e9, 1)
+    result["share_of_peak"] = {
+        name: round(work / 1e9 * rate["median"] / num_tokens / peak_gflops, 3)
+        for name, rate in result["tokens_per_s"].items()
+    }
+    ours = contestants["kvring"]
+    if isinstance(ours, local.Ours):
+        result["outside_the_model"] = ours.outside()
+    result |= {
+        "requests": len(rounds[0]),
+        "prompt_tokens": sum(len(request.prompt) for request in rounds[0]),
+        "http": options.http,
+        "threads": options.threads,
+        "clock": options.clock,
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers")},
+    }
+    print(json.dumps(result))
+    return 0 if len(set(result["equal"].values())) == 1 else 1
+
+
+def _used_s(contestant: Contestant) -> float:
+    return contestant.cpu_s()
+
+
+def _rounds(options: argparse.Namespace, vocab_size: int) -> list[list[Request]]:
+    if options.requests == "synthetic":
+        lengths = (options.prompt_tokens[0], options.prompt_tokens[1])
+        return [
+            workload.synthetic(vocab_size, options.num_requests, lengths, options.max_tokens, seed)
+            for seed in range(options.seed, options.seed + options.rounds)
+        ]
+    requests = workload.read(Path(options.requests), tokenizer.Tokenizer(options.model).encode)
+    return [requests] * options.rounds
+
+
+def _contestants(options: argparse.Namespace, stack: contextlib.ExitStack) -> dict[str, Contestant]:
+    limits = {"max_num_sequences": options.max_num_sequences, "max_batch_tokens": options.max_batch_tokens}
+    logs = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    contestants: dict[str, Contestant] = {}
+    if options.http:
+        flags = ["--max-sequences", str(options.max_num_sequences)]
+        flags += ["--max-batch-tokens", str(options.max_batch_tokens), "--dtype", "float32"]
+        ours = served.node(options.model, flags, options.threads, logs / "node", options.stream)
+        stack.callback(ours.close)
+        contestants["kvring"] = ours
+    else:
+        engine = assembly.load_engine(options.model, dtype="float32", num_threads=options.threads, **limits)
+        contestants["kvring"] = local.Ours(engine)
+    for name in filter(None, options.peers.split(",")):
+        contestants[name] = peer = _peer(name, options, logs)
+        if isinstance(peer, served.Served):
+            stack.callback(peer.close)
+    return contestants
+
+
+def _peer(name: str, options: argparse.Namespace, logs: Path) -> Contestant:
+    if name == "vllm":
+        flags = ["--max-num-seqs", str(options.max_num_sequences)]
+        flags += ["--max-num-batched-tokens", str(options.max_batch_tokens)]
+        return served.vllm(
+            options.vllm_python, options.model, flags, options.threads, logs / name, options.stream
+        )
+    if name == "ct2":
+        return local.CTranslate2(options.model, options.threads)
+    if name == "hf-cb":
+        return local.ContinuousBatching(options.model)
+    size = 1 if name == "hf-single" else int(name.removeprefix("hf-padded-"))
+    return local.Transformers(local.load_transformers(options.model, "cpu"), size)
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", type=Path, required=True, help="folder in Hugging Face layout")
     parser.add_argument("--requests", default="synthetic", help="a .jsonl file, or synthetic")
-    parser.add_argument("--peers", default="hf-single,hf-padded", help="comma-separated; also hf-padded-N")
+    parser.add_argument(
+        "--peers", default="hf-padded-48", help="of hf-single, hf-padded-N, hf-cb, ct2, vllm; comma-separated"
+    )
+    parser.add_argument("--vllm-python", type=Path, help="interpreter of an environment with vLLM")
+    parser.add_argument("--http", action="store_true", help="our node over HTTP instead of the engine alone")
+    parser.add_argument("--stream", action="store_true", help="servers stream their answers")
     parser.add_argument("--num-requests", type=int, default=48, help="of synthetic ones")
     parser.add_argument("--prompt-tokens", type=int, nargs=2, default=(16, 256), metavar=("MIN", "MAX"))
     parser.add_argument("--max-tokens", type=int, default=64)
@@ -150,48 +186,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    arguments = parser.parse_args()
-
-    torch.set_num_threads(arguments.threads)
-    engine = assembly.load_engine(
-        arguments.model,
-        dtype="float32",
-        max_num_sequences=arguments.max_num_sequences,
-        max_batch_tokens=arguments.max_batch_tokens,
-    )
-    model = load_transformers(arguments.model, engine.loaded.device)
-    requests = (
-        synthetic(
-            model.config.vocab_size,
-            arguments.num_requests,
-            tuple(arguments.prompt_tokens),
-            arguments.max_tokens,
-            arguments.seed,
-        )
-        if arguments.requests == "synthetic"
-        else read_requests(Path(arguments.requests), tokenizer.Tokenizer(arguments.model).encode)
-    )
-    contestants: dict[str, Callable[[], Answers]] = {
-        "kvring": functools.partial(run_engine, engine, requests)
-    }
-    for peer in filter(None, arguments.peers.split(",")):
-        size = {"hf-single": 1, "hf-padded": PADDED_BATCH}.get(peer) or int(peer.removeprefix("hf-padded-"))
-        contestants[peer] = functools.partial(run_transformers, model, requests, size)
-    result = compare(
-        contestants,
-        arguments.rounds,
-        sum(request.max_tokens for request in requests),
-        CLOCKS[arguments.clock],
-    )
-    result |= {
-        "requests": len(requests),
-        "prompt_tokens": sum(len(request.prompt) for request in requests),
-        "threads": arguments.threads,
-        "clock": arguments.clock,
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-    }
-    print(json.dumps(result))
-    return 0 if all(count == len(requests) for count in result["equal"].values()) else 1
+    options = parser.parse_args()
+    if "vllm" in options.peers.split(",") and options.vllm_python is None:
+        parser.error("the peer vllm needs --vllm-python")
+    return options
 
 
 if __name__ == "__main__":
