@@ -17,7 +17,7 @@ DEFAULT_MAX_TOKENS = 16
 
 def routes(ctx: context.Context) -> APIRouter:
     """The route of this file."""
-    router = APIRouter(tags=["OpenAI"])
+    router = APIRouter(tags=["OpenAI"], route_class=describe.BareRoute)
     decoder = msgspec.json.Decoder(requests.CompletionRequest)
 
     @router.post(

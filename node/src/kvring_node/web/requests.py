@@ -128,6 +128,7 @@ class CompletionRequest(OpenAIRequest, forbid_unknown_fields=True, kw_only=True)
     max_tokens: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
     logprobs: NumTop | None = None
     echo: bool | None = None
+    return_token_ids: bool | None = None
     best_of: Unsupported = None
     suffix: Unsupported = None
 

@@ -77,10 +77,14 @@ class CompletionLogprobs(msgspec.Struct, kw_only=True):
 
 
 class CompletionChoice(msgspec.Struct, kw_only=True):
-    """One answer, or a piece of it in a stream. `stop_reason` is vLLM's: the stop string or token id."""
+    """One answer, or a piece of it in a stream.
+
+    vLLM's are `stop_reason`, the stop string or token id, and `token_ids`, given with `return_token_ids`.
+    """
 
     index: int
     text: str
+    token_ids: list[int] | msgspec.UnsetType = msgspec.UNSET
     logprobs: CompletionLogprobs | None = None
     finish_reason: str | None
     stop_reason: str | int | None = None
