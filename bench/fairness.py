@@ -3,8 +3,8 @@
     python -m bench.fairness --arrivals AzureLLMInferenceTrace_code.csv --requests 2000
 
 Tenants: one sends `--flood` times what each of the others sends. What the worst victim gets under Fairness is
-compared with its fair part (max-min over what each sent), and all tokens together with FCFS. Tokens are
-weighed as the strategy does it, 1 for the prompt's and 2 for the answer's.
+compared with its fair part (max-min at all times), and all tokens together with FCFS. Tokens are weighed as the
+strategy does it, 1 for the prompt's and 2 for the answer's.
 
 Deadlines: the file's requests at `--overload` times what the machine can do, each wanted within `--slack`
 times what it would take alone. Answers in time under SLA are compared with FCFS.
@@ -29,6 +29,7 @@ from tests.support.paper_replay import Arrival, Machine, Outcome
 from kvring_node.engine.strategies.fairness import INPUT_COST, OUTPUT_COST
 
 FLOODER = "flooder"
+TICK_S = 0.1
 
 
 def main(arguments: list[str]) -> None:
@@ -90,16 +91,13 @@ def _tenants(
 ) -> dict[str, float]:
     """`rate`: requests a second of all together, if the flooder were like the others."""
     sent = _flooded(trace, rate / options.tenants, options, rng)
-    demand: dict[str, int] = {}
-    for arrival in sent:
-        demand[arrival.tenant] = demand.get(arrival.tenant, 0) + _cost(arrival)
     served = {
         strategy: _served(paper_replay.replay(sent, strategy, machine, options.duration_s).outcomes)
         for strategy in ("FCFS", "Fairness")
     }
     total = {strategy: sum(of_tenant.values()) for strategy, of_tenant in served.items()}
-    fair = _max_min(demand, total["FCFS"])
-    victims = [name for name in demand if name != FLOODER]
+    fair = _fair(sent, total["FCFS"] / options.duration_s, options.duration_s)
+    victims = [name for name in fair if name != FLOODER]
     worst = {
         strategy: min(of_tenant.get(name, 0) / fair[name] for name in victims)
         for strategy, of_tenant in served.items()
@@ -189,7 +187,23 @@ def _served(outcomes: Sequence[Outcome]) -> dict[str, int]:
     return served
 
 
-def _max_min(demand: dict[str, int], total: float) -> dict[str, float]:
+def _fair(sent: list[Arrival], tokens_per_s: float, duration_s: float) -> dict[str, float]:
+    """Weighed tokens of each tenant from an ideal server that serves all of them at the same time."""
+    waiting = dict.fromkeys((arrival.tenant for arrival in sent), 0.0)
+    fair = dict(waiting)
+    coming = iter(sent)
+    arrival = next(coming, None)
+    for tick in range(int(duration_s / TICK_S)):
+        while arrival is not None and arrival.at <= tick * TICK_S:
+            waiting[arrival.tenant] += _cost(arrival)
+            arrival = next(coming, None)
+        for name, num_tokens in _max_min(waiting, tokens_per_s * TICK_S).items():
+            waiting[name] -= num_tokens
+            fair[name] += num_tokens
+    return fair
+
+
+def _max_min(demand: dict[str, float], total: float) -> dict[str, float]:
     """Everybody gets what they ask or an equal part of what others leave."""
     fair: dict[str, float] = {}
     for position, name in enumerate(sorted(demand, key=lambda name: demand[name])):
