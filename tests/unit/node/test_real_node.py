@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from tests.support import node as nodes
 from tests.support import poll, tiny_models
 from tests.support.node import Node
@@ -68,6 +69,41 @@ def test_a_seed_gives_the_same_text_alone_and_in_company(node: Node) -> None:
         together = pool.submit(ask, node, **seeded)
         assert together.result() == alone
     assert all(one.result() for one in others)
+
+
+def test_the_times_of_requests_come_from_one_clock_and_add_up(node: Node) -> None:
+    before = samples(node)
+    with ThreadPoolExecutor(8) as pool:
+        several = {"prompt": "count the steps", "max_tokens": 20, "ignore_eos": True, "n": 2}
+        all(pool.map(lambda _: ask(node, **several), range(16)))
+    after = samples(node)
+
+    def grown(name: str) -> float:
+        return after[f"vllm:{name}"] - before[f"vllm:{name}"]
+
+    queue_s, prefill_s, decode_s, inference_s, total_s = (
+        grown(f"{name}_seconds_sum")
+        for name in (
+            "request_queue_time",
+            "request_prefill_time",
+            "request_decode_time",
+            "request_inference_time",
+            "e2e_request_latency",
+        )
+    )
+    assert min(queue_s, prefill_s, decode_s) > 0
+    assert prefill_s + decode_s == pytest.approx(inference_s)
+    assert queue_s + inference_s <= total_s
+    assert grown("request_generation_tokens_sum") == grown("generation_tokens_total") == 16 * 2 * 20
+    assert grown("iteration_tokens_total_count") > 0
+    assert grown("iteration_tokens_total_sum") >= 16 * 2 * 19, "each token but an answer's last is computed"
+
+
+def samples(node: Node) -> dict[str, float]:
+    """Those that have no labels but the model's and the engine's."""
+    families = text_string_to_metric_families(node.http.get("/metrics").text)
+    found = [sample for family in families for sample in family.samples]
+    return {one.name: one.value for one in found if set(one.labels) == {"model_name", "engine"}}
 
 
 def test_clients_that_go_away_leave_no_page_behind(node: Node) -> None:
