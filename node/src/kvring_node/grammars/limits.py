@@ -19,7 +19,7 @@ STACK_BYTES = 4 << 20
 
 
 def make_limits() -> "llguidance.LLParserLimits":
-    """Limits for the parser. On one core a mask then takes tens of milliseconds at worst, not seconds."""
+    """Limits for the parser. A mask then takes some tenths of a second at worst, and mostly microseconds."""
     import llguidance
 
     return llguidance.LLParserLimits(
