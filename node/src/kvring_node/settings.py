@@ -119,8 +119,8 @@ class Settings:
     )
     batch_invariant: bool = _option(
         False,
-        "true makes logits bitwise the same alone and in any batch; free in float32 on a CPU with the compiled "
-        "kernels, many times slower elsewhere",
+        "true makes logits bitwise the same alone and in any batch; free in float32 on a CPU with the "
+        "compiled kernels, many times slower elsewhere",
         _yes_or_no,
     )
     num_threads: int | None = _option(None, "threads of the CPU; default: as many as torch finds", _count)
