@@ -134,9 +134,14 @@ class World:
         self.preempted = [*self.preempted, sequence][-MOST_RUNNING:]
 
     def _run(self, chunks: dict[Sequence, int]) -> None:
+        copies = self.tables.take_copies()
+        targets = [target for _, target in copies]
+        wanted = {sequence.pages[sequence.num_computed // self._page_tokens] for sequence in chunks}
+        assert len(set(targets)) == len(targets), "a page is copied to once"
+        assert set(targets) <= wanted, "copies are for those who write to them in this step"
         read = [
             (self._slot(target, i), self._memory.get(self._slot(source, i)))
-            for source, target in self.tables.take_copies()
+            for source, target in copies
             for i in range(self._page_tokens)
         ]
         self._memory.update((slot, token) for slot, token in read if token is not None)

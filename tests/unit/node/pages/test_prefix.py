@@ -101,3 +101,10 @@ def test_a_preempted_sequence_finds_its_own_pages_again() -> None:
     assert mem.tables.admit(preempted)
     assert preempted.num_computed == 8
     assert preempted.num_cached_tokens == 0, "what it computed itself is no hit of its request"
+
+
+def test_the_tail_of_a_released_table_is_evicted_before_its_beginning() -> None:
+    mem = memory(num_pages=4)
+    mem.tables.release(computed(mem, [1] * 16))
+    mem.pool.allocate(3)
+    assert len(mem.prefix.match(sequence([1] * 17))) == 1
