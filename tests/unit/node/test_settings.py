@@ -53,6 +53,8 @@ def test_an_empty_variable_is_none_at_all() -> None:
         (["--model", "m", "--grace-s", "soon"], {}, "is not a number of seconds"),
         (["--model", "m", "--served-name", "a b"], {}, "is not a name"),
         (["--model", "m", "--internal-key-file", "/nowhere/key"], {}, "mount the pool's Secret"),
+        (["--model", "m", "--otlp-endpoint", "collector:4318"], {}, "write it like http://collector:4318"),
+        (["--model", "m", "--log-requests", "maybe"], {}, "is neither true nor false"),
         (["--model", "m", "--colour", "red"], {}, "unrecognized arguments"),
     ],
 )
@@ -106,3 +108,22 @@ def test_the_engine_has_the_same_defaults_when_it_is_embedded() -> None:
         assert getattr(served, name) == getattr(embedded, name), name
     assert served.max_sequences == embedded.max_num_sequences
     assert served.cache_bytes == embedded.kv_bytes
+
+
+@pytest.mark.parametrize(
+    ("flag", "environ", "endpoint"),
+    [
+        ("", {}, ""),
+        ("http://c:4318", {}, "http://c:4318/v1/traces"),
+        ("http://c:4318/v1/traces", {}, "http://c:4318/v1/traces"),
+        ("", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318/"}, "http://c:4318/v1/traces"),
+        ("", {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c/here"}, "http://c/here"),
+        ("http://mine:1", {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c"}, "http://mine:1/v1/traces"),
+        ("", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_SDK_DISABLED": "true"}, ""),
+    ],
+)
+def test_spans_go_where_opentelemetrys_variables_say_unless_a_flag_does(
+    flag: str, environ: dict[str, str], endpoint: str
+) -> None:
+    flags = ["--otlp-endpoint", flag] if flag else []
+    assert settings.parse(["--model", "m", *flags], environ).otlp_endpoint == endpoint

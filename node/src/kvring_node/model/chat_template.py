@@ -51,7 +51,7 @@ class ChatTemplate:
         """
         always = {"messages": messages, "tools": None, "documents": None, "add_generation_prompt": True}
         try:
-            return self._template.render(always | self._special_tokens | variables)
+            return self._template.render({**always, **self._special_tokens, **variables})
         except Exception as error:  # it is a program of strangers: it may fail in any way
             raise TemplateError(f"the model's chat template refuses these messages: {error}") from error
 

@@ -56,7 +56,7 @@ class Tokenizer:
         return self._ids(text, add_special_tokens=add_special_tokens)
 
     def encode_chat(
-        self, messages: Sequence[Mapping[str, Any]], *, add_special_tokens: bool = False, **variables: Any
+        self, messages: Sequence[Mapping[str, Any]], /, *, add_special_tokens: bool = False, **variables: Any
     ) -> list[int]:
         """Token ids of a conversation, ready for the assistant's answer.
 
