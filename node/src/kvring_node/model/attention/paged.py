@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import triton  # type: ignore[import-untyped]  # it has none
-import triton.language as tl  # type: ignore[import-untyped]
+import triton.language as tl  # type: ignore[import-untyped]  # the same
 
 from kvring_node.batch import Batch
 from kvring_node.model.attention import places
