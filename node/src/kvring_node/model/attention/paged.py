@@ -107,7 +107,7 @@ def _upload(array: npt.NDArray[np.generic], device: torch.device) -> torch.Tenso
 
 
 @triton.jit  # type: ignore[untyped-decorator]  # Triton reads the types of its own
-def _attend(  # type: ignore[no-untyped-def]
+def _attend(  # type: ignore[no-untyped-def]  # the same
     query,
     layer,
     parts,
