@@ -80,6 +80,12 @@ async def chat(session: aiohttp.ClientSession, url: str, rng: random.Random) -> 
     await post(session, f"{url}/v1/chat/completions", body, OK)
 
 
+async def formed(session: aiohttp.ClientSession, url: str, rng: random.Random) -> None:
+    form = rng.choice([{"guided_choice": ["yes", "no"]}, {"guided_regex": "[ab]{1,9}"}, {"guided_json": {}}])
+    body = {"prompt": prompt(rng), **form, "max_tokens": 12, "n": rng.choice([1, 2])}
+    await post(session, f"{url}/v1/completions", body, OK)
+
+
 async def batch(session: aiohttp.ClientSession, url: str, rng: random.Random) -> None:
     wishes = [{"prompt": prompt(rng), "max_tokens": rng.choice([-1, 2, 5])} for _ in range(3)]
     await post(session, f"{url}/v1/batch", {"requests": wishes}, OK)
@@ -151,7 +157,8 @@ async def left_while_asking(_session: aiohttp.ClientSession, url: str, rng: rand
 
 
 CLIENTS: dict[Client, int] = {
-    whole: 30,
+    whole: 26,
+    formed: 4,
     several: 5,
     streamed: 15,
     chat: 12,

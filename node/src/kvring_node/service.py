@@ -63,7 +63,7 @@ class FrontDesk:
         self.metrics = metrics
         self._told = (metrics.requests.ended, *told)
         self.clock = clock
-        self._max_open = max_open
+        self.max_open = max_open
         self._drain_lag_s = drain_lag_s
         self._max_silence_s = max_silence_s
         self._accepts_until_at = float("inf")
@@ -148,6 +148,6 @@ class FrontDesk:
             raise Unavailable(f"this node is {self.phase}; ask another one")
         if self.is_hung:
             raise Unavailable("the engine does not answer; try again or ask another node")
-        if self.num_open >= self._max_open:
+        if self.num_open >= self.max_open:
             raise QueueFull(f"{self.num_open} answers are in the making or wait; try again later")
         return served

@@ -234,6 +234,29 @@ def test_a_full_queue_sends_clients_away_and_takes_them_again(tmp_path: Path) ->
         assert node.http.post("/v1/completions", json={"prompt": "x"}).status_code == 200
 
 
+def test_more_prompts_than_ever_fit_are_refused_for_good(tmp_path: Path) -> None:
+    with nodes.fake(tmp_path, "--max-sequences", "1", "--max-waiting", "2") as node:
+        node.wait_ready()
+        answers = [
+            node.http.post("/v1/completions", json={"prompt": ["x"] * num_prompts, "max_tokens": 1})
+            for num_prompts in (3, 4)
+        ]
+
+        assert [one.status_code for one in answers] == [200, 400]
+        assert answers[1].json()["error"]["param"] == "prompt"
+
+
+def test_each_answer_counts_where_the_queue_is_bounded(tmp_path: Path) -> None:
+    flags = ("--max-sequences", "1", "--max-waiting", "1")
+    with nodes.fake(tmp_path, *flags, engine_flags=SLOW) as node, ThreadPoolExecutor() as pool:
+        node.wait_ready()
+        two = pool.submit(httpx.post, f"{node.url}/v1/completions", json={**LONG, "n": 2}, timeout=30)
+        wait_running(node, 1)
+
+        assert node.http.post("/v1/completions", json=LONG).status_code == 429
+        assert two.result().status_code == 200
+
+
 def test_a_prompt_of_megabytes_does_not_stop_other_requests(tmp_path: Path) -> None:
     with nodes.fake(tmp_path) as node, ThreadPoolExecutor() as pool:
         node.wait_ready()
