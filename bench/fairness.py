@@ -3,8 +3,8 @@
     python -m bench.fairness --arrivals AzureLLMInferenceTrace_code.csv --requests 2000
 
 Tenants: one sends `--flood` times what each of the others sends. What the worst victim gets under Fairness is
-compared with its fair part (max-min at all times), and all tokens together with FCFS. Tokens are weighed as the
-strategy does it, 1 for the prompt's and 2 for the answer's.
+compared with its fair part (max-min at all times), and all tokens together with FCFS. Tokens are weighed as
+the strategy does it, 1 for the prompt's and 2 for the answer's.
 
 Deadlines: the file's requests at `--overload` times what the machine can do, each wanted within `--slack`
 times what it would take alone. Answers in time under SLA are compared with FCFS.
