@@ -1,14 +1,15 @@
-"""`python -m dev.reference`: docs/reference/inferencecluster.md from the CRD, and metrics.md beside it."""
+"""`python -m dev.reference`: inferencecluster.md in docs/reference from the CRD, metrics.md, http.md."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
-from dev import generated, metrics_page, paths
+from dev import generated, http_page, metrics_page, paths
 
 CRD = paths.REPOSITORY / "crds/inferenceclusters.yaml"
 TARGET = paths.REPOSITORY / "docs/reference/inferencecluster.md"
 METRICS = paths.REPOSITORY / "docs/reference/metrics.md"
+HTTP = paths.REPOSITORY / "docs/reference/http.md"
 
 Schema = dict[str, Any]
 
@@ -115,4 +116,8 @@ def _escaped(text: str) -> str:
 
 
 if __name__ == "__main__":
-    generated.main("dev.reference", "Write docs/reference.", {TARGET: page, METRICS: metrics_page.page})
+    generated.main(
+        "dev.reference",
+        "Write docs/reference.",
+        {TARGET: page, METRICS: metrics_page.page, HTTP: http_page.page},
+    )

@@ -81,8 +81,12 @@ async def chat(session: aiohttp.ClientSession, url: str, rng: random.Random) -> 
 
 
 async def formed(session: aiohttp.ClientSession, url: str, rng: random.Random) -> None:
-    form = rng.choice([{"guided_choice": ["yes", "no"]}, {"guided_regex": "[ab]{1,9}"}, {"guided_json": {}}])
-    body = {"prompt": prompt(rng), **form, "max_tokens": 12, "n": rng.choice([1, 2])}
+    forms: list[dict[str, Any]] = [
+        {"guided_choice": ["yes", "no"]},
+        {"guided_regex": "[ab]{1,9}"},
+        {"guided_json": {}},
+    ]
+    body = {"prompt": prompt(rng), **rng.choice(forms), "max_tokens": 12, "n": rng.choice([1, 2])}
     await post(session, f"{url}/v1/completions", body, OK)
 
 
