@@ -16,8 +16,8 @@ Made from the structs that parse requests by `make manifests`; do not edit. A ru
 what it answers, at `/openapi.json`. A field that is not listed is refused by name.
 
 Without a body there are GET `/v1/models`, `/v1/models/NAME`, `/health`, `/ready`, `/v1/health`, `/ping`,
-`/version`, `/load`, `/metrics` and `/v1/metrics`; HEAD works wherever GET does. The header `X-Kvring-Tenant` says
-whose a request is; `X-Request-Id` names it, and every answer has it.
+`/version`, `/load`, `/metrics` and `/v1/metrics`; HEAD works wherever GET does. The header `X-Kvring-Tenant`
+says whose a request is; `X-Request-Id` names it, and every answer has it.
 """
 
 ROUTES: dict[str, type[msgspec.Struct]] = {
@@ -45,7 +45,14 @@ def _section(path: str, struct: type[msgspec.Struct]) -> str:
     ]
     about = inspect.cleandoc(schema["description"]).removeprefix(f"POST {path}").lstrip(":. \n")
     return "\n".join(
-        [f"## POST {path}\n", f"{about}\n", "| field | value | |", "| --- | --- | --- |", *rows, ""]
+        [
+            f"## POST {path}\n",
+            f"{about[0].upper()}{about[1:]}\n",
+            "| field | value | |",
+            "| --- | --- | --- |",
+            *rows,
+            "",
+        ]
     )
 
 
