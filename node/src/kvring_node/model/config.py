@@ -12,6 +12,9 @@ from kvring_node.model.families.family import Activation, Family, Traits
 from kvring_node.model.families.registry import FAMILIES
 from kvring_node.model.rope import Rope
 
+MOST = 1 << 24
+"""No size of a model is greater; a config.json that says so is broken, and would cost memory to believe."""
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -57,7 +60,7 @@ def parse(raw: Mapping[str, Any]) -> ModelConfig:
         return _parse(raw)
     except KeyError as error:
         raise ModelError(ModelFault.CORRUPT, f"config.json lacks {error}; fetch the model again") from error
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ModelError(
             ModelFault.CORRUPT, f"config.json has a wrong value ({error}); fetch the model again"
         ) from error
@@ -110,6 +113,9 @@ def _parse(given: Mapping[str, Any]) -> ModelConfig:
     num_heads = _size(raw["num_attention_heads"])
     hidden_size = _size(raw["hidden_size"])
     max_positions = _size(raw["max_position_embeddings"])
+    num_kv_heads = _size(raw.get("num_key_value_heads") or num_heads)
+    if num_heads % num_kv_heads:
+        raise ValueError(f"{num_heads} heads do not share {num_kv_heads} heads of keys evenly")
     head_dim = _size(raw.get("head_dim") or hidden_size // num_heads)
     _size(raw["num_hidden_layers"])
     traits = family.traits(raw)
@@ -121,7 +127,7 @@ def _parse(given: Mapping[str, Any]) -> ModelConfig:
         intermediate_size=_size(raw["intermediate_size"]),
         num_layers=len(traits.windows),
         num_heads=num_heads,
-        num_kv_heads=_size(raw.get("num_key_value_heads") or num_heads),
+        num_kv_heads=num_kv_heads,
         head_dim=head_dim,
         max_positions=max_positions,
         rms_norm_eps=float(raw["rms_norm_eps"]),
@@ -133,8 +139,8 @@ def _parse(given: Mapping[str, Any]) -> ModelConfig:
 
 
 def _size(value: Any) -> int:
-    if int(value) < 1:
-        raise ValueError(f"{value} where a size above 0 belongs")
+    if not 1 <= int(value) <= MOST:
+        raise ValueError(f"{value} where a size from 1 to {MOST} belongs")
     return int(value)
 
 

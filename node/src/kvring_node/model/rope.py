@@ -6,6 +6,12 @@ from typing import Any
 
 from kvring_node.model.errors import ModelError, ModelFault
 
+MOST_POSITIONS = 1 << 31
+MOST_NUMBER = 1e12
+"""Beyond what any model says, and still harmless in float32."""
+
+DEFAULT_THETA = 10_000.0
+
 
 @dataclass(frozen=True)
 class Rope:
@@ -80,14 +86,18 @@ def parse(raw: Mapping[str, Any], head_dim: int, max_positions: int) -> Rope:
             f"rope scaling {kind} is not supported; only {', '.join(_READERS)} are",
         )
     plain = Rope(
-        theta=float(scaling.get("rope_theta") or raw.get("rope_theta") or 10_000.0),
+        theta=_positive("rope_theta", scaling.get("rope_theta") or raw.get("rope_theta") or DEFAULT_THETA),
         width=int(head_dim * rotating_share(raw)),
     )
+    if plain.width < 2 or plain.width % 2 or plain.width > head_dim or not plain.theta > 1:
+        raise ValueError(f"no rotation of {plain.width} of {head_dim} numbers in {plain.theta} tokens")
     original = (
         raw.get("original_max_position_embeddings")
         or scaling.get("original_max_position_embeddings")
         or max_positions
     )
+    if not 1 < int(original) <= MOST_POSITIONS:
+        raise ValueError(f"original_max_position_embeddings {original}")
     return _READERS[kind](plain, {**scaling, "original": int(original), "max": max_positions})
 
 
@@ -103,12 +113,12 @@ def _plain(rope: Rope, _: Mapping[str, Any]) -> Rope:
 
 
 def _linear(rope: Rope, scaling: Mapping[str, Any]) -> Rope:
-    return LinearRope(rope.theta, rope.width, _factor(scaling))
+    return LinearRope(rope.theta, rope.width, _positive("rope factor", scaling["factor"]))
 
 
 def _llama3(rope: Rope, scaling: Mapping[str, Any]) -> Rope:
-    factor = _factor(scaling)
-    low, high = float(scaling["low_freq_factor"]), float(scaling["high_freq_factor"])
+    factor = _positive("rope factor", scaling["factor"])
+    low, high = (_positive(name, scaling[name]) for name in ("low_freq_factor", "high_freq_factor"))
     if not low < high:
         raise ValueError(f"low_freq_factor {low} is not below high_freq_factor {high}")
     return Llama3Rope(rope.theta, rope.width, factor, low, high, scaling["original"])
@@ -118,32 +128,42 @@ def _yarn(rope: Rope, scaling: Mapping[str, Any]) -> Rope:
     return YarnRope(
         rope.theta,
         rope.width,
-        _factor(scaling),
-        beta_fast=float(scaling.get("beta_fast") or 32),
-        beta_slow=float(scaling.get("beta_slow") or 1),
+        _positive("rope factor", scaling["factor"]),
+        beta_fast=_positive("beta_fast", scaling.get("beta_fast") or 32),
+        beta_slow=_positive("beta_slow", scaling.get("beta_slow") or 1),
         truncate=bool(scaling.get("truncate", True)),
         original_max_positions=scaling["original"],
-        mscale=scaling.get("mscale"),
-        mscale_all_dim=scaling.get("mscale_all_dim"),
-        attention_factor=scaling.get("attention_factor"),
+        mscale=_if_given(scaling, "mscale"),
+        mscale_all_dim=_if_given(scaling, "mscale_all_dim"),
+        attention_factor=_if_given(scaling, "attention_factor"),
     )
 
 
 def _longrope(rope: Rope, scaling: Mapping[str, Any]) -> Rope:
-    short, long = (tuple(map(float, scaling[f"{name}_factor"])) for name in ("short", "long"))
+    short, long = (
+        tuple(_positive(name, factor) for factor in scaling[name]) for name in ("short_factor", "long_factor")
+    )
     if {len(short), len(long)} != {rope.width // 2}:
         raise ValueError(f"{len(short)} short and {len(long)} long factors for {rope.width // 2} frequencies")
-    factor = scaling.get("factor") or scaling["max"] / scaling["original"]
     return LongRope(
-        rope.theta, rope.width, short, long, scaling["original"], factor, scaling.get("attention_factor")
+        rope.theta,
+        rope.width,
+        short,
+        long,
+        original_max_positions=scaling["original"],
+        factor=_if_given(scaling, "factor") or scaling["max"] / scaling["original"],
+        attention_factor=_if_given(scaling, "attention_factor"),
     )
 
 
-def _factor(scaling: Mapping[str, Any]) -> float:
-    factor = float(scaling["factor"])
-    if not factor > 0:
-        raise ValueError(f"rope factor {factor}")
-    return factor
+def _if_given(scaling: Mapping[str, Any], name: str) -> float | None:
+    return _positive(name, scaling[name]) if scaling.get(name) else None
+
+
+def _positive(name: str, value: Any) -> float:
+    if not 1 / MOST_NUMBER < float(value) < MOST_NUMBER:
+        raise ValueError(f"{name} {value}")
+    return float(value)
 
 
 _READERS: dict[str, Callable[[Rope, Mapping[str, Any]], Rope]] = {

@@ -5,8 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kvring_node.model import config as model_config
+from kvring_node.model import rotary
+from kvring_node.model.errors import ModelError
+from kvring_node.model.families.registry import FAMILIES
 
 
 def test_both_spellings_of_rope_are_read() -> None:
@@ -32,6 +37,58 @@ def test_both_spellings_of_rope_are_read() -> None:
     assert model_config.parse(base).rope.theta == 10_000.0
     both = {**old, "rope_parameters": {"rope_type": "default", "rope_theta": 5e5}}
     assert model_config.parse(both) == model_config.parse(old)
+
+
+KEYS = (
+    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
+    *("num_key_value_heads", "head_dim", "hidden_act", "max_position_embeddings", "rms_norm_eps"),
+    *("tie_word_embeddings", "attention_bias", "mlp_bias", "sliding_window", "use_sliding_window"),
+    *("layer_types", "max_window_layers", "rope_theta", "rope_scaling", "rope_parameters"),
+    *("partial_rotary_factor", "original_max_position_embeddings", "quantization_config", "dtype"),
+)
+SCALING_KEYS = (
+    *("rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor"),
+    *("short_factor", "long_factor", "attention_factor", "mscale", "mscale_all_dim", "beta_fast"),
+    *("original_max_position_embeddings", "partial_rotary_factor"),
+)
+plain = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["yarn", "llama3", "longrope", "linear", "silu", "sliding_attention", ""])
+)
+anything = plain | st.lists(plain, max_size=3) | st.dictionaries(st.sampled_from(SCALING_KEYS), plain)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.sampled_from(sorted(FAMILIES)), st.dictionaries(st.sampled_from(KEYS), anything, max_size=5))
+def test_whatever_a_config_says_it_is_read_or_refused(architecture: str, raw: dict[str, Any]) -> None:
+    read_or_refuse({"architectures": [architecture], **raw})
+
+
+ROPES: list[dict[str, Any]] = [
+    {"rope_type": "linear", "factor": 2.0},
+    {"rope_type": "llama3", "factor": 2.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0},
+    {"rope_type": "yarn", "factor": 2.0, "mscale": 1.0, "mscale_all_dim": 1.0},
+    {"rope_type": "longrope", "short_factor": [1.0] * 64, "long_factor": [2.0] * 64},
+]
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.sampled_from(ROPES), st.dictionaries(st.sampled_from(SCALING_KEYS), anything, max_size=2))
+def test_whatever_a_rope_scaling_says_it_is_read_or_refused(
+    good: dict[str, Any], spoilt: dict[str, Any]
+) -> None:
+    read_or_refuse({"architectures": ["LlamaForCausalLM"], "rope_parameters": {**good, **spoilt}})
+
+
+def read_or_refuse(raw: dict[str, Any]) -> None:
+    try:
+        config = model_config.parse(raw)
+    except ModelError:
+        return
+    assert rotary.make_table(config.rope, 2).isfinite().all()
 
 
 @pytest.mark.parametrize(
