@@ -1,0 +1,31 @@
+"""Very many draws of each kind against their exact law: `python -m tests.campaigns.sampling --draws 1000000`.
+
+Pearson's chi-square for each sentence of `tests.support.sampling_cases`; the exit status is 1 when one is too
+unlikely.
+"""
+
+import argparse
+import sys
+import time
+
+from tests.support.sampling_cases import CASES, UNLIKELY, p_values
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--draws", type=int, default=1_000_000, help="of each case (default 1000000)")
+    arguments = parser.parse_args()
+    began_at, wrong = time.perf_counter(), 0
+    for case in CASES:
+        (p_value,) = p_values([case], arguments.draws).values()
+        wrong += p_value <= UNLIKELY
+        print(f"p = {p_value:.3g}  {case.sentence}", flush=True)
+    took_s = time.perf_counter() - began_at
+    print(f"{len(CASES)} cases, {arguments.draws} draws of each, {wrong} wrong, {took_s:.0f} s")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
