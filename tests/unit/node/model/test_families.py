@@ -88,6 +88,6 @@ def test_whatever_a_config_leaves_out(architecture: str, given: dict[str, Any]) 
         want = theirs(ARCHITECTURES[architecture](**given))
     except StrictDataclassError:
         assume(False)
-    num_heads, num_kv_heads, _ = want["heads"]
-    assume(num_heads % num_kv_heads == 0)  # transformers would fail later
+    num_heads, num_kv_heads, head_dim = want["heads"]
+    assume(num_heads % num_kv_heads == 0 and head_dim % 2 == 0)  # transformers would fail later
     assert ours(model_config.parse({"architectures": [architecture], **given})) == want
