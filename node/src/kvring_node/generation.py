@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 
+import msgspec
+
 from kvring_node import messages, prompts
 from kvring_node.account import Account
 from kvring_node.channel import Arrival, Mailbox
@@ -11,8 +13,7 @@ from kvring_node.engine.wording import Wording
 from kvring_node.metrics.registry import Metrics
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True):
     """What came at once of answer number `index`; the answer's last piece has a finish reason.
 
     `stop_reason`: the stop string, or the id of the stop token, that ended it. `logprobs`: one for each of

@@ -108,7 +108,9 @@ async def _events(
     no_usage = answers.usage_field(body)
     begun: dict[int, _Choice] = {}
     async for generation, index, piece in answers.pieces(generations):
-        choice = begun.setdefault(index, _Choice(body, generation, index)).of(piece)
+        if index not in begun:
+            begun[index] = _Choice(body, generation, index)
+        choice = begun[index].of(piece)
         if choice:
             yield streaming.event(_completion(envelope, [choice], no_usage))
     if answers.wants_usage(body):
