@@ -177,8 +177,12 @@ class Pool:
         """The name under which the model is served."""
         return str(self.resource()["spec"]["model"].get("servedName", self.name))
 
+    def url(self) -> str:
+        """The pool's Service, by the API server's proxy."""
+        return f"/api/v1/namespaces/{self.namespace}/services/{self.name}:80/proxy"
+
     def _completions(self) -> str:
-        return f"/api/v1/namespaces/{self.namespace}/services/{self.name}:80/proxy/v1/completions"
+        return f"{self.url()}/v1/completions"
 
 
 class BrokenStream(Exception):
