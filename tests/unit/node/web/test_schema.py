@@ -13,7 +13,7 @@ EXAMPLES = 60
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_every_answer_is_one_that_the_document_promises(node: Node, mode: GenerationMode) -> None:
-    """Some requests by the document are refused all the same: fields exclude each other, prompts are too long."""
+    """Some requests that follow the document are refused all the same: fields may exclude each other."""
     document = schemathesis.openapi.from_url(f"{node.url}/openapi.json")
     for found in document.get_all_operations():
         operation = found.ok()

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import variants_here
 
+from kvring_node.model.attention.sdpa import SdpaAttention
 from kvring_node.model.families.family import Activation
 from kvring_node.model.native.library import Library
-from kvring_node.model.attention.sdpa import SdpaAttention
 from kvring_node.model.native.parts import NativeParts
 from kvring_node.model.plain import PlainParts
 
