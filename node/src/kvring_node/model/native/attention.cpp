@@ -4,16 +4,16 @@
 // blocks that begin at multiples of kBlock tokens, so a query's result does not depend on which others are
 // computed beside it. Slots beyond a sequence's tokens are never read: they may hold anything.
 
-#include <omp.h>
-
 #include <cstring>
 
+#include "threads.h"
 #include "vector.h"
 
 constexpr int64_t kMaxHeadDim = 256;
 constexpr int64_t kMaxRows = 64;  // of a task: queries times heads that share keys
 constexpr int kRowsAtOnce = kRegisters == 32 ? 8 : 4;
 constexpr int kBlock = 128;  // tokens
+constexpr int64_t kManyTasks = 16;  // enough for all threads to have some
 constexpr float kNothing = -__builtin_inff();
 
 struct Step {
@@ -242,23 +242,19 @@ extern "C" void kvring_attend(
     const Step step = *given;
     const Layer layer = *of;
     const int64_t head_dim = step.head_dim;
-    const bool are_many = step.num_tasks >= 4 * omp_get_max_threads();
-    const int64_t heads = are_many ? step.num_kv_heads : 1;  // that a thread takes at a time
-#pragma omp parallel
-    {
-#pragma omp for schedule(static)
-        for (int64_t token = 0; token < step.num_tokens; token++) {
-            for (int64_t head = 0; head < 2 * step.num_kv_heads; head++) {
-                std::memcpy(
-                    layer.slots + (head * layer.num_slots + step.slots[token]) * head_dim,
-                    keys_values + token * keys_stride + head * head_dim, head_dim * sizeof(float)
-                );
-            }
+    const int64_t kv_heads = step.num_kv_heads;
+    for_rows(step.num_tokens, 2 * kv_heads * head_dim, [&](int64_t token) {
+        for (int64_t head = 0; head < 2 * kv_heads; head++) {
+            std::memcpy(
+                layer.slots + (head * layer.num_slots + step.slots[token]) * head_dim,
+                keys_values + token * keys_stride + head * head_dim, head_dim * sizeof(float)
+            );
         }
-#pragma omp for schedule(dynamic, heads)
-        for (int64_t i = 0; i < step.num_tasks * step.num_kv_heads; i++) {
-            const int64_t* task = step.tasks + i / step.num_kv_heads * 3;
-            attend(step, layer, task, i % step.num_kv_heads, query, query_stride, out);
+    });
+    const int64_t heads = step.num_tasks >= kManyTasks ? kv_heads : 1;  // that a thread takes at a time
+    parallel(step.num_tasks * kv_heads / heads, [&](int64_t i) {
+        for (int64_t at = i * heads; at < (i + 1) * heads; at++) {
+            attend(step, layer, step.tasks + at / kv_heads * 3, at % kv_heads, query, query_stride, out);
         }
-    }
+    });
 }

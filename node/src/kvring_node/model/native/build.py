@@ -15,12 +15,13 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 BUILT = HERE / "built"
-SOURCES = ("linear.cpp", "attention.cpp", "heads.cpp")
-HEADERS = ("vector.h",)
+SOURCES = ("linear.cpp", "attention.cpp", "heads.cpp", "threads.cpp")
+HEADERS = ("vector.h", "threads.h")
 FLAGS = (
     "-std=c++17",
     "-O3",
-    "-fopenmp",
+    "-fopenmp-simd",
+    "-pthread",
     "-fPIC",
     "-shared",
     "-fno-exceptions",

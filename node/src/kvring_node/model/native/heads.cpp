@@ -2,9 +2,9 @@
 
 #include <cmath>
 
+#include "threads.h"
 #include "vector.h"
 
-constexpr int64_t kWorthThreads = 1 << 15;  // numbers; waking a thread costs about as much as so many
 
 INLINE float scale_of(const float* x, int64_t count, float eps) {
     float squares = 0;
@@ -17,14 +17,13 @@ INLINE float scale_of(const float* x, int64_t count, float eps) {
 extern "C" void kvring_norm(
     const float* x, const float* weight, float eps, int64_t rows, int64_t columns, float* out
 ) {
-#pragma omp parallel for schedule(static) if (rows * columns > kWorthThreads)
-    for (int64_t row = 0; row < rows; row++) {
+    for_rows(rows, columns, [&](int64_t row) {
         const float* from = x + row * columns;
         float* to = out + row * columns;
         const float scale = scale_of(from, columns, eps);
 #pragma omp simd
         for (int64_t i = 0; i < columns; i++) to[i] = from[i] * scale * weight[i];
-    }
+    });
 }
 
 struct Rotation {
@@ -58,12 +57,11 @@ extern "C" void kvring_rotate(
 ) {
     const Rotation rotation = *given;
     const int64_t dim = rotation.head_dim;
-#pragma omp parallel for schedule(static) if (tokens * rotation.num_heads * dim > kWorthThreads)
-    for (int64_t token = 0; token < tokens; token++) {
+    for_rows(tokens, rotation.num_heads * dim, [&](int64_t token) {
         const float* turn = rotation.table + positions[token] * 2 * rotation.width;
         for (int64_t head = 0; head < rotation.num_heads; head++) {
             const float* norm = rotation.norm ? rotation.norm + head * dim : nullptr;
             rotate_head(rotation, norm, turn, heads + token * stride + head * dim);
         }
-    }
+    });
 }

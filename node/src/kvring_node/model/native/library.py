@@ -1,7 +1,6 @@
 """The compiled kernels, called through ctypes: addresses of float32 tensors in, nothing out.
 
-OpenMP's runtime is the one that torch has loaded already: both ask for `libgomp.so.1`, and so share the
-threads that `torch.set_num_threads` speaks of.
+They have threads of their own, as many as torch has; `use_threads` says how many that is.
 """
 
 import ctypes
@@ -84,6 +83,7 @@ class Library:
         self.linear = _function(loaded.kvring_linear, ADDRESS, ADDRESS, SIZE, SIZE, ADDRESS)
         self.norm = _function(loaded.kvring_norm, ADDRESS, ADDRESS, NUMBER, SIZE, SIZE, ADDRESS)
         self.rotate = _function(loaded.kvring_rotate, ADDRESS, ADDRESS, ADDRESS, SIZE, SIZE)
+        self.use_threads = _function(loaded.kvring_use_threads, SIZE)
         self.attend = _function(loaded.kvring_attend, ADDRESS, ADDRESS, ADDRESS, SIZE, ADDRESS, SIZE, ADDRESS)
 
 

@@ -4,6 +4,7 @@
 // reads them in one sweep while the sums stay in registers. Each element of the result is one chain of fused
 // multiplications and additions in the order of the inputs, whatever else is in the batch.
 
+#include "threads.h"
 #include "vector.h"
 
 constexpr int kPanel = 2 * kLanes;
@@ -86,13 +87,12 @@ extern "C" void kvring_linear(const Weights* given, const float* x, int64_t stri
     const int64_t panels = (weights.num_outputs + width - 1) / width;
     const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
     const int64_t groups = (tiles + kGroupTiles - 1) / kGroupTiles;
-#pragma omp parallel for schedule(static)
-    for (int64_t task = 0; task < groups * panels; task++) {
+    parallel(groups * panels, [&](int64_t task) {
         const int64_t group = task / panels, panel = task % panels;
         for (int64_t i = group * kGroupTiles; i < std::min(tiles, (group + 1) * kGroupTiles); i++) {
             const int64_t row = rows * i / tiles, last = rows * (i + 1) / tiles;
             float* at = out + row * weights.num_outputs + panel * width;
             tile_of(last - row, weights, panel, x + row * stride, stride, at, weights.num_outputs - panel * width);
         }
-    }
+    });
 }

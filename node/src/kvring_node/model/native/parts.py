@@ -46,7 +46,7 @@ class NativeParts:
 
     def attention(self, batch: Batch) -> NativeAttention:
         """See the Protocol."""
-        torch.get_num_threads()  # tells a thread that is new to OpenMP how many it may use
+        self._library.use_threads(torch.get_num_threads())
         return NativeAttention(self._library, batch, *self._shape)
 
 
