@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kvring_node import batch
+from kvring_node.batch import Batch, Drawn
 from kvring_node.engine import admission, completions
 from kvring_node.engine.completions import Completion, Piece, Prompts, Reading
 from kvring_node.engine.inflight import InFlight
 from kvring_node.engine.ports import Codec, Runner
-from kvring_node.engine.scheduler import Scheduler
+from kvring_node.engine.scheduler import Advance, Scheduler
 from kvring_node.messages import Loaded, Refused, SamplingParams, Stats, Submit, Tokens
 from kvring_node.pages.pool import PagePool
 from kvring_node.pages.prefix import PrefixIndex
@@ -67,18 +68,18 @@ class Engine:
         """
         if request.request_id in self._in_flight:
             raise ValueError(f"request {request.request_id} is running")
-        said = self._in_flight.join(request)
-        if said is not None:
-            self._unsaid += [said] if said.token_ids else []
-            return None
         try:
-            sequences = admission.sequences(request, self._parts.model, self._parts.clock())
+            said = self._in_flight.join(request)
+            sequences = [] if said else admission.sequences(request, self._parts.model, self._parts.clock())
         except admission.Unfit as error:
             return Refused(request.request_id, str(error), error.param)
-        except Exception as error:  # admission changes nothing: whatever it fell over, the others run on
+        except Exception as error:  # nothing has changed: whatever this fell over, the others run on
             return Refused(request.request_id, f"the engine cannot take this request: {error!r}", "prompt")
-        self._in_flight.start(request, sequences)
-        self._scheduler.add(sequences[0])
+        if said is None:
+            self._in_flight.start(request, sequences)
+            self._scheduler.add(sequences[0])
+        elif said.token_ids:
+            self._unsaid.append(said)
         return None
 
     def abort(self, request_id: str) -> None:
@@ -89,23 +90,16 @@ class Engine:
 
     def step(self) -> list[Tokens]:
         """Computes one batch: schedule, run, commit, emit. Does nothing when there is no work."""
-        said, self._unsaid = self._unsaid, []
         started_at = self._parts.clock()
         chunks = self._scheduler.schedule(started_at)
         if not chunks:
-            return said
+            return self._emit([])
         work = batch.make(chunks, self._scheduler.take_copies())
-        try:
-            drawn = self._runner.run(work)
-        except BaseException:  # Ctrl-C in a notebook, say; the caller may go on
-            self._scheduler.abandon()
-            raise
+        drawn = self._run(work)
         took_s = self._parts.clock() - started_at
         advances = self._scheduler.commit(chunks, drawn, took_s)
         self._latest = _Step(self._latest.number + 1, len(work.token_ids), took_s)
-        for advance in advances:
-            said += self._in_flight.tell(advance)
-        return said
+        return self._emit(advances)
 
     def generate(
         self, prompts: Prompts, params: SamplingParams, *, stop: Ordered[str] = ()
@@ -157,3 +151,17 @@ class Engine:
             AssertionError: naming the invariant that is broken.
         """
         self._scheduler.check()
+
+    def _run(self, work: Batch) -> Drawn:
+        try:
+            return self._runner.run(work)
+        except BaseException:  # Ctrl-C in a notebook, say; the caller may go on
+            self._scheduler.abandon()
+            raise
+
+    def _emit(self, advances: list[Advance]) -> list[Tokens]:
+        """What followers were still to be told first: they joined before these tokens came."""
+        said, self._unsaid = self._unsaid, []
+        for advance in advances:
+            said += self._in_flight.tell(advance)
+        return said

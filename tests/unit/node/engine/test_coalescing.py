@@ -145,6 +145,20 @@ def test_who_follows_and_leaves_before_the_next_step_is_told_nothing() -> None:
     assert answers == {"leader": expected(PROMPT, 7)}
 
 
+def test_who_follows_into_a_step_that_fails_gets_everything_all_the_same() -> None:
+    paper = paper_engine.make()
+    answers: Answers = {}
+    paper.engine.add(submit("leader", PROMPT, 7))
+    turn(paper, answers, 2)
+    paper.engine.add(submit("follower", PROMPT, 7))
+    paper.runner.before_step = lambda: 1 // 0
+    with pytest.raises(ZeroDivisionError):
+        paper.engine.step()
+    paper.runner.before_step = lambda: None
+    finish(paper, answers)
+    assert answers == dict.fromkeys(("leader", "follower"), expected(PROMPT, 7))
+
+
 @pytest.mark.parametrize("name", ["leader", "follower"])
 def test_an_id_is_taken_until_its_request_is_gone_and_free_again_then(name: str) -> None:
     paper = paper_engine.make()

@@ -56,9 +56,10 @@ def test_a_step_computes(
         ("a temperature that is no number", [1], {"temperature": float("nan")}, "temperature"),
         ("an empty nucleus", [1], {"top_p": 0.0}, "top_p"),
         ("more than everything", [1], {"top_p": 1.1}, "top_p"),
+        ("what no key can be made of", [1], {"stop_token_ids": [5]}, "unhashable type: 'list'"),
     ],
 )
-def test_refused(sentence: str, prompt: list[int], params: dict[str, float], complaint: str) -> None:
+def test_refused(sentence: str, prompt: list[int], params: dict[str, object], complaint: str) -> None:
     paper = paper_engine.make()
     refused = paper.engine.add(paper_engine.submit("r", prompt, **params))  # type: ignore[arg-type]  # wrong on purpose
     assert refused is not None, sentence
