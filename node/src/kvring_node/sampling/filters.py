@@ -65,7 +65,7 @@ def ordered_weights(values: torch.Tensor, params: Sequence[SamplingParams]) -> t
 
 def undecided(values: torch.Tensor, kept: torch.Tensor, params: Sequence[SamplingParams]) -> list[int]:
     """Rows for which the head said too little: more tokens may stay, or equals of the last one that does."""
-    last = (kept > 0).sum(dim=-1, keepdim=True) - 1
+    last = ((kept > 0).sum(dim=-1, keepdim=True) - 1).clamp_min(0)  # 0: weights that are no numbers
     reaches_end = values.gather(-1, last) <= values[:, -1:]
     too_many = torch.tensor([one.top_k > HEAD for one in params], device=values.device)
     return torch.nonzero(reaches_end[:, 0] | too_many)[:, 0].tolist()

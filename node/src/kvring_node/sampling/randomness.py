@@ -29,12 +29,13 @@ def invert(weights: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
     """For each row of `weights [rows, tokens]` the first index whose cumulative share exceeds its uniform.
 
     An index without weight is never picked: the cumulative weight must rise above the target there, and
-    the target lies below the total even where rounding would lift it.
+    the target lies below the total even where rounding would lift it. Weights that are no numbers, as of a
+    model that overflowed, pick the last: nonsense, but a token, so that the other rows need not suffer.
     """
     cumulative = weights.cumsum(dim=-1)
     total = cumulative[:, -1:]
     targets = torch.minimum(uniforms[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
-    return torch.searchsorted(cumulative, targets, right=True)[:, 0]
+    return torch.searchsorted(cumulative, targets, right=True)[:, 0].clamp_max(weights.shape[1] - 1)
 
 
 def _mix(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

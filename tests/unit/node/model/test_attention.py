@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import naive_attention, scattered
 
+from kvring_node.batch import Batch
 from kvring_node.model.attention import sdpa
 from kvring_node.model.attention.sdpa import SdpaAttention
 
 HEAD_DIM = 8
+CPU = torch.device("cpu")
 
 
 @settings(max_examples=60, deadline=None)
@@ -31,11 +33,25 @@ def test_equals_the_slow_twin(
     num_slots = page_tokens * sum(map(len, batch.page_tables))
     layer = torch.randn(2 * num_kv_heads, num_slots, HEAD_DIM, generator=generator)
     slow_layer = layer.clone()
-    fast = SdpaAttention(batch, page_tokens, slot_bytes, torch.device("cpu"))
+    fast = SdpaAttention(batch, page_tokens, slot_bytes, CPU)
     got = fast(query, keys_values, layer, window)
     want = naive_attention.attend(batch, query, keys_values, slow_layer, page_tokens, window)
     torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(layer, slow_layer, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("overflown", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("next_one", [(5, 1), (0, 1), (3, 4)])
+def test_numbers_that_overflowed_do_not_spoil_the_next_holder_of_a_page(
+    overflown: float, next_one: tuple[int, int]
+) -> None:
+    layer = torch.zeros(2, 16, HEAD_DIM)
+    for computed, length, value in ((0, 16, overflown), (0, next_one[0], 1.0), (*next_one, 1.0)):
+        if length:
+            step = SdpaAttention(Batch([0] * length, [computed], [length], [[0, 1]], []), 8, 64, CPU)
+            query, keys_values = torch.ones(length, 1, HEAD_DIM), torch.full((length, 2, HEAD_DIM), value)
+            attended = step(query, keys_values, layer, None)
+    assert attended.isfinite().all()
 
 
 @pytest.mark.parametrize(

@@ -55,3 +55,17 @@ def test_a_draw_is_the_same_alone_and_in_any_batch(draws: list[Draw], noise: int
         assert (logprobs.of_draws(alone, [draw], [together[row]]) or [None]) == [said[row]]
         assert draw.grammar is None or draw.grammar.bitmask().view("uint8")[together[row] // 8] != 0
     assert torch.equal(logits, before)
+
+
+@settings(deadline=None)
+@given(draw=DRAWS, places=st.lists(TOKEN, max_size=3), what=st.sampled_from(["nan", "inf", "-inf"]))
+def test_logits_that_are_no_numbers_give_a_token_and_spoil_no_other_row(
+    draw: Draw, places: list[int], what: str
+) -> None:
+    logits = torch.randn(2, VOCAB_SIZE, generator=torch.Generator().manual_seed(0))
+    (alone,) = choose.tokens(logits[1:], [draw])
+    logits[0, places or slice(None)] = float(what)
+    token_id, other = choose.tokens(logits, [draw, draw])
+    assert 0 <= token_id < VOCAB_SIZE
+    assert other == alone
+    assert len(logprobs.of_draws(logits, [draw, draw], [token_id, other])) in (0, 2)

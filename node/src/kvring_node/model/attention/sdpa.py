@@ -84,7 +84,8 @@ class SdpaAttention:
         """See the Protocol."""
         plan = self._plan(window)
         by_head = keys_values.transpose(0, 1)
-        layer.index_copy_(1, self._slots, by_head)
+        # Whoever gets the page next masks what is left in it, but 0 times what is no number is none either.
+        layer.index_copy_(1, self._slots, by_head.nan_to_num(0.0, 0.0, 0.0))
         pages = layer.view(layer.shape[0], -1, self._page_tokens * layer.shape[2])
         attended = torch.empty_like(query)
         for prefill in plan.prefills:
