@@ -56,11 +56,19 @@ async def test_a_reader_that_leaves_frees_its_pages() -> None:
 
 
 async def test_a_cancelled_call_frees_its_pages_and_others_go_on() -> None:
-    async with shared(paper_engine.make()) as (engine, inner):
+    paper, held, released = paper_engine.make(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        held.set()
+        assert released.wait(20)
+
+    paper.runner.before_step = hold
+    async with shared(paper) as (engine, inner):
         staying = asyncio.create_task(engine.generate([9, 9], LONG))
         leaving = asyncio.create_task(engine.generate([1, 2, 3], LONG))
-        await poll_async.until(lambda: inner.stats().num_steps > 0)
+        await poll_async.until(held.is_set)
         leaving.cancel()
+        released.set()
         (answer,) = await staying
         assert len(answer.token_ids) == 40
         with pytest.raises(asyncio.CancelledError):
