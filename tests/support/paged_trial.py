@@ -1,4 +1,4 @@
-"""The CUDA kernel beside its slow twin, in a process of its own: Triton compiles or interprets as its import finds.
+"""The CUDA kernel beside its slow twin, in a process of its own: Triton decides at its import how to run.
 
 `python -m tests.support.paged_trial` reads cases as JSON and writes for each how far the two are apart.
 """
