@@ -60,6 +60,21 @@ def test_generate_takes_token_ids(node: Node) -> None:
     assert (answer["text"], answer["prompt_tokens"]) == ("aba", 2)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_completions_give_token_ids_to_who_asks(node: Node, stream: bool) -> None:
+    asked = {
+        "prompt": [64, 65],
+        "max_tokens": 3,
+        "temperature": 0,
+        "stream": stream,
+        "return_token_ids": True,
+    }
+    said = node.http.post("/v1/completions", json=asked)
+    events = [json.loads(event) for event in _events(said.text)[:-1]] if stream else [said.json()]
+
+    assert [i for event in events for choice in event["choices"] for i in choice["token_ids"]] == [64, 65, 64]
+
+
 def test_generate_streams_pieces_that_add_up(node: Node) -> None:
     asked = {"prompt": "aé", "max_tokens": 6}
     whole = node.http.post("/v1/generate", json=asked).json()
