@@ -60,24 +60,21 @@ class _Choice:
 
     def of(self, piece: Piece) -> responses.CompletionChoice | None:
         """The piece as the client gets it; None when there is nothing to tell."""
-        text, finish_reason = "", piece.finish_reason
-        tokens: list[tuple[int, messages.TokenLogprobs | None]] = []
-        if self._owes_prompt:
-            self._owes_prompt = False
-            text, tokens = self._prompt()
-        if self._body.max_tokens == 0:
-            finish_reason = finish_reason and messages.FinishReason.LENGTH
-        else:
-            text += piece.text
-            tokens += [(one.token_id, one) for one in piece.logprobs or ()]
-        if not (text or tokens or finish_reason):
+        if self._body.max_tokens == 0:  # one was computed all the same, which is none of the answer
+            piece = Piece(piece.index, "", [], piece.finish_reason and messages.FinishReason.LENGTH)
+        text, tokens = self._prompt() if self._owes_prompt else ("", [])
+        self._owes_prompt = False
+        text += piece.text
+        tokens += [(one.token_id, one) for one in piece.logprobs or ()]
+        token_ids = piece.token_ids if self._body.return_token_ids else msgspec.UNSET
+        if not (text or tokens or token_ids or piece.finish_reason):
             return None
         return responses.CompletionChoice(
             index=self._index,
             text=text,
-            token_ids=piece.token_ids if self._body.return_token_ids else msgspec.UNSET,
+            token_ids=token_ids,
             logprobs=None if self._body.logprobs is None else self._scores.of(tokens),
-            finish_reason=finish_reason,
+            finish_reason=piece.finish_reason,
             stop_reason=piece.stop_reason,
         )
 

@@ -118,13 +118,24 @@ def test_an_echo_has_the_prompts_log_probabilities_too(node: Node) -> None:
 
 
 def test_a_prompt_may_be_scored_without_an_answer(node: Node) -> None:
-    asked = {"prompt": "abc", "max_tokens": 0, "echo": True, "logprobs": 0}
+    asked = {"prompt": "abc", "max_tokens": 0, "echo": True, "logprobs": 0, "return_token_ids": True}
+    asked["stop_token_ids"] = [64]  # "a", which comes next
     answer = node.http.post("/v1/completions", json=asked).json()
     (only,) = answer["choices"]
 
     assert (only["text"], only["finish_reason"]) == ("abc", "length")
     assert only["logprobs"]["tokens"] == ["a", "b", "c"]
+    assert (only["token_ids"], only["stop_reason"]) == ([], None)
     assert answer["usage"]["completion_tokens"] == 0
+
+
+def test_a_stream_has_the_ids_of_half_characters_too(node: Node) -> None:
+    asked = {"prompt": "aé漢🎈", "max_tokens": 20, "return_token_ids": True}
+    whole = choice(node, "/v1/completions", asked)
+    pieces = streamed(node, "/v1/completions", asked)
+
+    assert [token_id for one in pieces for token_id in one["token_ids"]] == whole["token_ids"]
+    assert len(whole["token_ids"]) == 20
 
 
 def test_vllms_field_lists_the_prompts_tokens_by_id(node: Node) -> None:
