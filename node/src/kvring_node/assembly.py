@@ -42,6 +42,7 @@ def load_engine(folder: str | Path, **options: Any) -> Engine:
 
     Raises:
         ModelError: the model cannot be loaded; its message says what to do.
+        ValueError: an option is a number that no engine can work with.
     """
     return load_engine_from(EngineOptions(model=str(folder), **options))
 

@@ -2,6 +2,9 @@
 
 import msgspec
 
+PAGE_SIZES = (8, 16, 32, 64, 128, 256)
+"""Tokens in a page."""
+
 
 class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """A struct, so that it crosses to the engine process as JSON and is checked there.
@@ -11,7 +14,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
         revision: of the model, as its user calls it; part of the fingerprint.
         dtype: auto (the checkpoint's; float32 on a CPU), float32, bfloat16 or float16.
         device: auto (CUDA if there is one), cpu or cuda.
-        page_tokens: tokens in a page; a power of two.
+        page_tokens: tokens in a page; one of PAGE_SIZES.
         kv_bytes: memory for pages; None: 1 GiB on a CPU, what a measured step leaves free on CUDA.
         max_model_len: longest prompt and answer together; None: the model's own, within what the pages hold.
         max_batch_tokens: tokens that one step computes at most.
@@ -37,3 +40,14 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     batch_invariant: bool = False
     num_threads: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError`: with such numbers kernels would crash, or no step ever compute a token."""
+        if self.page_tokens not in PAGE_SIZES:
+            raise ValueError(
+                f"page_tokens is {self.page_tokens}; choose one of {', '.join(map(str, PAGE_SIZES))}"
+            )
+        for name in ("max_batch_tokens", "max_num_sequences", "max_model_len", "num_threads"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise ValueError(f"{name} is {number}; it must be at least 1")

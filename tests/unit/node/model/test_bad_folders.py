@@ -292,6 +292,22 @@ def test_options_are_refused_when(
     assert caught.value.reason == reason, sentence
 
 
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"page_tokens": 12}, "page_tokens is 12; choose one of 8, 16, 32, 64, 128, 256"),
+        ({"page_tokens": 512}, "page_tokens is 512"),
+        ({"max_batch_tokens": 0}, "max_batch_tokens is 0; it must be at least 1"),
+        ({"max_num_sequences": 0}, "max_num_sequences is 0"),
+        ({"max_model_len": 0}, "max_model_len is 0"),
+        ({"num_threads": 0}, "num_threads is 0"),
+    ],
+)
+def test_numbers_that_no_engine_can_work_with(options: dict[str, Any], complaint: str, good: Path) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        assembly.load_engine(good, **options)
+
+
 def test_an_unknown_strategy_is_refused_with_the_known_ones(good: Path) -> None:
     with pytest.raises(ModelError, match="no strategy 'LIFO'; choose FCFS, Priority, SLA, Fairness"):
         assembly.load_engine(good, strategy="LIFO")
