@@ -89,7 +89,8 @@ class InFlight:
             message.finish_reason, message.is_last = advance.finish_reason, is_last
             if advance.logprobs is not None:
                 message.logprobs = [advance.logprobs]
-            if sequence.prompt_logprobs and sequence.index == 0 and sequence.num_generated == 1:
+            wants_scores = sequence.params.prompt_logprobs is not None
+            if wants_scores and sequence.index == 0 and sequence.num_generated == 1:
                 message.prompt_logprobs = sequence.prompt_logprobs
             yield message
         if is_last:

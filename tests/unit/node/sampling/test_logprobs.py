@@ -117,6 +117,12 @@ def test_a_prompt_longer_than_a_slice_of_the_head_is_told_whole(folder: Path, la
     check(found["long", 0].prompt_logprobs, prompt[1:], law(prompt)[:-1], 0)
 
 
+def test_a_prompt_of_one_token_has_an_empty_list(folder: Path) -> None:
+    engine = assembly.load_engine(folder, kv_bytes=100 * PAGE_BYTES)
+    (answer,) = engine.generate([5], SamplingParams(max_tokens=2, prompt_logprobs=0))
+    assert answer.prompt_logprobs == []
+
+
 @settings(deadline=None)
 @given(seed=st.integers(0, 999), num_top=st.integers(0, 9))
 def test_rank_and_best_tokens_agree(seed: int, num_top: int) -> None:
