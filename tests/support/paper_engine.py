@@ -7,6 +7,7 @@ from tests.support.paper_runner import VOCAB_SIZE, PaperRunner, next_token
 
 from kvring_node.engine import admission
 from kvring_node.engine.engine import Engine, Parts
+from kvring_node.engine.ports import Grammars, Prepared
 from kvring_node.engine.scheduler import Limits, Scheduler
 from kvring_node.engine.strategies.registry import STRATEGIES
 from kvring_node.messages import FinishReason, Grammar, Loaded, SamplingParams, Submit, Tokens
@@ -44,8 +45,14 @@ class LetterStream:
 class NoGrammars:
     """The paper model's tokens spell nothing."""
 
+    def warm_up(self) -> None:
+        pass
+
     def start(self, grammar: Grammar) -> GrammarState:
         raise ValueError(f"no {grammar.kind} on paper")
+
+    def recall(self, grammar: Grammar) -> Prepared | None:
+        return None
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,7 @@ def make(
     strategy: str = "FCFS",
     clock: Callable[[], float] = lambda: 0.0,
     make_runner: Callable[[int], PaperRunner] = PaperRunner,
+    grammars: Grammars | None = None,
 ) -> PaperEngine:
     """Small enough that every limit is met soon."""
     pool = PagePool(num_pages)
@@ -88,7 +96,7 @@ def make(
             max_model_len=loaded.max_model_len,
             vocab_size=VOCAB_SIZE,
             eos_token_ids=frozenset({EOS}),
-            grammars=NoGrammars(),
+            grammars=grammars or NoGrammars(),
             new_seed=lambda: 0,
         ),
         pool=pool,

@@ -1,11 +1,12 @@
 """What a request must fulfil to run, and the sequences that it becomes. Pure."""
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kvring_node.engine.ports import Grammars
-from kvring_node.messages import Grammar, SamplingParams, Submit
+from kvring_node.engine.ports import Grammars, Prepared
+from kvring_node.messages import SamplingParams, Submit
 from kvring_node.sequence import GrammarState, Phase, Sequence
 
 MOST_ANSWERS = 128
@@ -31,15 +32,19 @@ class Model:
     new_seed: Callable[[], int]
 
 
-def sequences(request: Submit, model: Model, now: float) -> list[Sequence]:
+def sequences(request: Submit, model: Model, now: float, prepared: Prepared | None = None) -> list[Sequence]:
     """The request's answers in the making; all but the first are siblings of the first.
+
+    The request's form is `prepared`, or started here.
 
     Raises:
         Unfit: it can never run; the message says why.
     """
     _check(request, model)
     params = request.params
-    grammar = _start(params.grammar, model.grammars) if params.grammar else None
+    grammar = None
+    if params.grammar:
+        grammar = _form(prepared or functools.partial(model.grammars.start, params.grammar))
     seed = model.new_seed() if params.seed is None else params.seed
     stops = frozenset(params.stop_token_ids)
     if grammar is not None or not params.ignore_eos:  # the end of text is how a form is ended
@@ -68,9 +73,9 @@ def sequences(request: Submit, model: Model, now: float) -> list[Sequence]:
     return [first, *siblings]
 
 
-def _start(grammar: Grammar, grammars: Grammars) -> GrammarState:
+def _form(prepared: Prepared) -> GrammarState:
     try:
-        return grammars.start(grammar)
+        return prepared()
     except ValueError as error:
         raise Unfit("grammar", str(error)) from error
 

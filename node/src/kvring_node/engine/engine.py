@@ -10,7 +10,7 @@ from kvring_node.batch import Batch, Drawn
 from kvring_node.engine import admission, completions
 from kvring_node.engine.completions import Completion, Piece, Prompts, Reading
 from kvring_node.engine.inflight import InFlight
-from kvring_node.engine.ports import Codec, Runner
+from kvring_node.engine.ports import Codec, Grammars, Prepared, Runner
 from kvring_node.engine.scheduler import Advance, Scheduler
 from kvring_node.messages import Loaded, Refused, SamplingParams, Stats, Submit, Tokens
 from kvring_node.pages.pool import PagePool
@@ -60,8 +60,15 @@ class Engine:
         """Whether a step would compute or say anything."""
         return self._scheduler.num_running > 0 or self._scheduler.num_waiting > 0 or bool(self._unsaid)
 
-    def add(self, request: Submit) -> Refused | None:
+    @property
+    def grammars(self) -> Grammars:
+        """The forms of its model, for who prepares them."""
+        return self._parts.model.grammars
+
+    def add(self, request: Submit, prepared: Prepared | None = None) -> Refused | None:
         """Takes a request in, or says why it can never run.
+
+        Its form is `prepared`, or started now: that may take a second.
 
         Raises:
             ValueError: a request of this id is running.
@@ -70,7 +77,9 @@ class Engine:
             raise ValueError(f"request {request.request_id} is running")
         try:
             said = self._in_flight.join(request)
-            sequences = [] if said else admission.sequences(request, self._parts.model, self._parts.clock())
+            sequences = (
+                [] if said else admission.sequences(request, self._parts.model, self._parts.clock(), prepared)
+            )
         except admission.Unfit as error:
             return Refused(request.request_id, str(error), error.param)
         except Exception as error:  # nothing has changed: whatever this fell over, the others run on

@@ -1,6 +1,6 @@
 """What the brain asks of the rest of the house."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from collections.abc import Sequence as Ordered
 from typing import Protocol
 
@@ -64,15 +64,27 @@ class Strategy(Protocol):
         ...
 
 
+Prepared = Callable[[], GrammarState]
+"""Gives a form that is ready, or raises ValueError as `Grammars.start` does."""
+
+
 class Grammars(Protocol):
     """Forms that answers may be held to."""
 
+    def warm_up(self) -> None:
+        """Reads what the first form needs: it can take seconds, in which no thread of the process turns."""
+        ...
+
     def start(self, grammar: Grammar) -> GrammarState:
-        """The state before the first token.
+        """The state before the first token. It may take a second; one thread at a time may ask.
 
         Raises:
             ValueError: the form cannot be read, or not be held with this model; the message says why.
         """
+        ...
+
+    def recall(self, grammar: Grammar) -> Prepared | None:
+        """What `start` would do, for a form that it can start at once; from any thread."""
         ...
 
 

@@ -5,7 +5,8 @@ OPTIONS is the JSON of an EngineOptions; INBOX and OUTBOX are ZeroMQ endpoints t
 tagged structs of `messages`, `ToEngine` one way and `FromEngine` the other. The first message out is
 `Loaded`, or `LoadFailed` before the process ends with status 1; the last one of an engine that fails later is
 `Failed`. A step's tokens and one `Stats` share a frame; an idle engine sends `Stats` once a second. FRONT is
-the front's process id: the process ends when that is no longer its parent, and on SIGTERM at once.
+the front's process id: the process ends when that is no longer its parent, and on SIGTERM at once. A form
+that is being tried then is not waited for.
 """
 
 import logging
@@ -30,10 +31,12 @@ _log = logging.getLogger(__name__)
 
 
 def load(options: EngineOptions) -> Engine:
-    """The engine that the options describe; raises `ModelError`."""
+    """The engine that the options describe, ready for every request; raises `ModelError`."""
     from kvring_node import assembly  # here, so that importing this module does not import torch
 
-    return assembly.load_engine_from(options)
+    engine = assembly.load_engine_from(options)
+    engine.grammars.warm_up()
+    return engine
 
 
 def main(
@@ -79,6 +82,10 @@ class Mailbox:
     def __init__(self, source: "zmq.Socket[bytes]", sink: "zmq.Socket[bytes]"):
         self._source = source
         self._sink = sink
+        self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poller = zmq.Poller()
+        self._poller.register(source, zmq.POLLIN)
+        self._poller.register(self._waker, zmq.POLLIN)
         self._frames = msgspec.msgpack.Decoder(list[msgspec.Raw])
         self._decoder: msgspec.msgpack.Decoder[ToEngine] = msgspec.msgpack.Decoder(ToEngine)
         self._names = msgspec.msgpack.Decoder(_Named)
@@ -93,7 +100,9 @@ class Mailbox:
             msgspec.DecodeError: a frame that holds no messages: its sender is not our front.
         """
         messages: list[ToEngine] = []
-        while self._source.poll(timeout_ms):
+        if self._waker in dict(self._poller.poll(timeout_ms)):
+            os.eventfd_read(self._waker)
+        while self._source.poll(0):
             for raw in self._frames.decode(self._source.recv()):
                 try:
                     messages.append(self._decoder.decode(raw))
@@ -102,15 +111,20 @@ class Mailbox:
                     self.send(
                         [Refused(request_id, f"the engine cannot read this request: {error}", "prompt")]
                     )
-            timeout_ms = 0
         return messages
 
     def send(self, messages: Sequence[FromEngine]) -> None:
         """Sends one frame; never blocks."""
         self._sink.send(self._encoder.encode(messages))
 
+    def wake(self) -> None:
+        """Has `receive` return at once, this time or the next; from any thread."""
+        os.eventfd_write(self._waker, 1)
+
 
 if __name__ == "__main__":
     logs.configure("info")
     given, inbox, outbox, front = sys.argv[1:]
-    sys.exit(main(msgspec.json.decode(given, type=EngineOptions), inbox, outbox, int(front)))
+    code = main(msgspec.json.decode(given, type=EngineOptions), inbox, outbox, int(front))
+    logging.shutdown()
+    os._exit(code)  # a form that is being tried still has its thread, and it would keep the process

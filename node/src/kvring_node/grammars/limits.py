@@ -9,13 +9,16 @@ MOST_CHARACTERS = 64 * 1024
 """Of a form's text."""
 
 COMPILE_S = 0.5
-"""Of wall time; forms in use take milliseconds."""
+"""Of the trial's processor time; forms in use take milliseconds, the longest ones allowed a tenth of it."""
 
-COMPILE_BYTES = 1 << 30
-"""Of address space, of which the interpreter and the library take a tenth."""
+COMPILE_BYTES = 256 << 20
+"""Of the trial's address space, of which interpreter and library take 30 MiB; forms in use take two or so."""
 
-STACK_BYTES = 4 << 20
-"""Half of what threads usually have: where the trial does not overflow, the engine does not."""
+TRIAL_NICENESS = 10
+"""The trial gets a tenth of a processor that the engine wants, and all of one that it does not."""
+
+STACK_BYTES = 1 << 20
+"""Half of what a thread has at least: where the trial does not overflow, the engine's thread does not."""
 
 
 def make_limits() -> "llguidance.LLParserLimits":

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.support import tiny_models
 from tests.support.engine_front import DEADLINE_MS, Front, engine_command
 
 from kvring_node.engine.options import EngineOptions
+from kvring_node.engine.process import Mailbox
 from kvring_node.messages import (
     Abort,
     FinishReason,
@@ -93,6 +95,16 @@ def test_a_conversation(model: Path, start: Callable[[Path], Front]) -> None:
     front.hear()
     front.child.terminate()
     assert front.child.wait(timeout=10) == -signal.SIGTERM
+
+
+def test_a_thread_can_wake_the_loop() -> None:
+    with zmq.Context() as context, context.socket(zmq.PULL) as source, context.socket(zmq.PUSH) as sink:
+        mailbox = Mailbox(source, sink)
+        asleep = threading.Thread(target=mailbox.receive, args=(10 * DEADLINE_MS,), daemon=True)
+        asleep.start()
+        mailbox.wake()
+        asleep.join(DEADLINE_MS / 1000)
+        assert not asleep.is_alive()
 
 
 def test_a_model_that_cannot_be_loaded_is_reported_before_the_end(
