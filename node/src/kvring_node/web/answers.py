@@ -97,17 +97,7 @@ def ask(
 async def open_all(
     desk: service.FrontDesk, asks: Sequence[prompts.Ask]
 ) -> tuple[contextlib.ExitStack, list[Generation]]:
-    """All of them in the engine, or none; closing the stack closes them.
-
-    Raises `ApiError` 400 for more than there is ever room for, and as `FrontDesk.open` does.
-    """
-    if sum(one.params.n for one in asks[:-1]) >= desk.max_open:
-        raise ApiError(
-            400,
-            f"this server has room for {desk.max_open} answers at a time; send several requests",
-            param="prompt",
-            code="invalid_value",
-        )
+    """All of them in the engine, or none; closing the stack closes them. Raises as `FrontDesk.open` does."""
     with contextlib.ExitStack() as stack:
         generations = [stack.enter_context(await desk.open(one)) for one in asks]
         return stack.pop_all(), generations

@@ -34,6 +34,7 @@ def routes(ctx: context.Context) -> APIRouter:
         body = await bodies.read(request, decoder, ctx.settings.max_body_bytes)
         bodies.refuse_unsupported(body)
         check(body)
+        _check_room(body, ctx.desk.max_open)
         ctx.check_model(body.model)
         answer_id = f"cmpl-{context.fresh_id()}"
         held, generations = await answers.open_all(ctx.desk, asks(body, answer_id, request))
@@ -135,6 +136,18 @@ def check(body: requests.CompletionRequest) -> None:
     if body.max_tokens == 0 and not body.echo:
         raise ApiError(400, "max_tokens can be 0 only with `echo`", param="max_tokens", code="invalid_value")
     answers.check(body)
+
+
+def _check_room(body: requests.CompletionRequest, room: int) -> None:
+    """Before anything is made of a prompt: a million of them would hold up everybody's streams."""
+    num_prompts = len(_prompts(body.prompt))
+    if (num_prompts - 1) * (body.n or 1) >= room:
+        raise ApiError(
+            400,
+            f"this server has room for {room} answers at a time; send several requests",
+            param="prompt",
+            code="invalid_value",
+        )
 
 
 def asks(body: requests.CompletionRequest, answer_id: str, request: Request) -> list[prompts.Ask]:

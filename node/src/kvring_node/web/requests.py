@@ -65,7 +65,11 @@ class BatchRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     requests: Annotated[
         list[msgspec.Raw],
-        Meta(min_length=1, extra_json_schema={"items": {"$ref": "#/components/schemas/GenerateRequest"}}),
+        Meta(
+            min_length=1,
+            max_length=1024,
+            extra_json_schema={"items": {"$ref": "#/components/schemas/GenerateRequest"}},
+        ),
     ]
 
 

@@ -211,6 +211,8 @@ def test_a_wrong_path_or_method(node: Node, method: str, path: str, status: int,
         ("/detokenize", {"tokens": [2**31]}, "tokens[0]"),
         ("/v1/batch", {"requests": []}, "requests"),
         ("/v1/batch", {}, "requests"),
+        ("/v1/batch", {"requests": [{"prompt": "x"}] * 1025}, "requests"),
+        ("/v1/completions", {"prompt": ["x"] * 1000}, "prompt"),
     ],
     ids=[
         "probabilities of the prompt in a stream",
@@ -225,6 +227,8 @@ def test_a_wrong_path_or_method(node: Node, method: str, path: str, status: int,
         "a token beyond all vocabularies",
         "a batch of nothing",
         "no batch",
+        "a batch without end",
+        "more prompts than the queue takes",
     ],
 )
 def test_a_request_is_refused_for(node: Node, path: str, fields: dict[str, Any], param: str) -> None:
