@@ -32,13 +32,14 @@ class TorchRunner:
     @torch.inference_mode()
     def run(self, batch: Batch) -> Drawn:
         """Copies pages, computes the batch, draws, and says how likely tokens were."""
-        if batch.copies:
-            self._store.copy(batch.copies)
-        hidden = self._hidden(batch)
-        scores = logprobs.of_scores(hidden[len(batch.draws) :], batch.scores, self._head)
-        if not batch.draws:
-            return Drawn([], [], scores)
-        logits = self._head(hidden[: len(batch.draws)])
+        with self._parts.computing():
+            if batch.copies:
+                self._store.copy(batch.copies)
+            hidden = self._hidden(batch)
+            scores = logprobs.of_scores(hidden[len(batch.draws) :], batch.scores, self._head)
+            if not batch.draws:
+                return Drawn([], [], scores)
+            logits = self._head(hidden[: len(batch.draws)])
         token_ids = choose.tokens(logits, batch.draws)
         return Drawn(token_ids, logprobs.of_draws(logits, batch.draws, token_ids), scores)
 

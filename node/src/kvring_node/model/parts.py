@@ -1,5 +1,6 @@
 """What a transformer is built from: a plain set of parts, and one of compiled kernels for the CPU."""
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import torch
@@ -50,6 +51,10 @@ class Parts(Protocol):
 
     def rotation(self, table: torch.Tensor, norm: torch.Tensor | None, eps: float) -> Rotation:
         """By `rotary`'s `table [positions, 2, width]`; `norm [num_heads, head_dim]` is of the norm before."""
+        ...
+
+    def computing(self) -> AbstractContextManager[None]:
+        """What must hold while a step computes."""
         ...
 
     def attention(self, batch: Batch) -> Attention:

@@ -1,5 +1,6 @@
 """The parts of a transformer in plain torch, for every device and dtype; the slow twin of the kernels."""
 
+import contextlib
 import functools
 from collections.abc import Callable
 
@@ -23,6 +24,10 @@ class PlainParts:
     def __init__(self, attention: Callable[[Batch], Attention]):
         """`attention` makes the attention of a step."""
         self.attention = attention
+
+    def computing(self) -> contextlib.AbstractContextManager[None]:
+        """Nothing must hold."""
+        return contextlib.nullcontext()
 
     def linear(self, weight: torch.Tensor, bias: torch.Tensor | None) -> parts.Linear:
         """See the Protocol."""

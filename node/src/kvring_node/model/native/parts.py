@@ -1,6 +1,8 @@
 """The parts of a transformer, made of the compiled kernels; weights are kept as these read them."""
 
+import contextlib
 import ctypes
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody knows
@@ -46,8 +48,22 @@ class NativeParts:
 
     def attention(self, batch: Batch) -> NativeAttention:
         """See the Protocol."""
-        self._library.use_threads(torch.get_num_threads())
         return NativeAttention(self._library, batch, *self._shape)
+
+    @contextlib.contextmanager
+    def computing(self) -> Iterator[None]:
+        """The kernels get as many threads as torch has, and torch one.
+
+        Its own would look for work for milliseconds after each small operation they had a part in, on
+        processors that the kernels need: with two of each on two processors a step took three times as long.
+        """
+        num_threads = torch.get_num_threads()
+        self._library.use_threads(num_threads)
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(num_threads)
 
 
 class _Product:
