@@ -74,11 +74,6 @@ class Generation:
         self._heard_at: dict[int, float] = {}
         self._num_tokens = [0] * submit.params.n
 
-    @property
-    def is_unfinished(self) -> bool:
-        """Whether an answer has not ended."""
-        return bool(self._open)
-
     def account(self, unfinished: str, now: float) -> Account:
         """What it took and gave; `unfinished` is the reason when an answer has not ended."""
         progress = self.progress
