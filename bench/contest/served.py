@@ -22,7 +22,10 @@ START_S = 300.0
 
 
 class Served:
-    """A server, and a client that asks everything at once."""
+    """A server, and a client that asks everything at once.
+
+    It is suspended while others have their turn: a server that looks for work without rest would slow them.
+    """
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path, stream: bool):
         """Starts the server and waits for it. `command` gets its port as last argument."""
@@ -38,10 +41,15 @@ class Served:
             )
         self._model = self._wait_ready(log)
         self.cached_tokens = 0
+        self._signal(signal.SIGSTOP)
 
     def __call__(self, requests: Sequence[Request]) -> Answers:
         """Greedy, never ending early."""
-        return asyncio.run(self._ask_all(requests))
+        self._signal(signal.SIGCONT)
+        try:
+            return asyncio.run(self._ask_all(requests))
+        finally:
+            self._signal(signal.SIGSTOP)
 
     def cpu_s(self) -> float:
         """Processor time of the server's processes so far."""
@@ -52,12 +60,16 @@ class Served:
     def close(self) -> None:
         """Ends the server and all that it has started."""
         if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGTERM)
+            self._signal(signal.SIGCONT)
+            self._signal(signal.SIGTERM)
             try:
                 self._process.wait(20)
             except subprocess.TimeoutExpired:
-                os.killpg(self._process.pid, signal.SIGKILL)
+                self._signal(signal.SIGKILL)
                 self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        os.killpg(self._process.pid, number)
 
     async def _ask_all(self, requests: Sequence[Request]) -> Answers:
         timeout = aiohttp.ClientTimeout(total=3600)
