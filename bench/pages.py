@@ -13,11 +13,13 @@ The last line printed is one JSON object.
 """
 
 import argparse
+import contextlib
 import hashlib
 import itertools
 import json
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -46,7 +48,10 @@ VLLM = """
 import json, os, sys, time
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # vLLM logs to standard output
-from vllm.utils import sha256
+try:
+    from vllm.utils.hashing import sha256
+except ImportError:  # 0.11
+    from vllm.utils import sha256
 from vllm.v1.core.block_pool import BlockPool
 from vllm.v1.core.kv_cache_utils import hash_block_tokens, init_none_hash
 
@@ -61,7 +66,8 @@ for line in sys.stdin:
             for start in range(0, len(tokens) - size + 1, size):
                 parent = hash_block_tokens(sha256, parent, tokens[start : start + size])
     else:
-        pool = BlockPool(work["pages"] + 1, enable_caching=True)
+        newer = {"hash_block_size": 16} if "hash_block_size" in BlockPool.__init__.__annotations__ else {}
+        pool = BlockPool(work["pages"] + 1, enable_caching=True, **newer)
         began_at = time.process_time()
         for _ in range(work["pages"] // work["batch"]):
             pool.free_blocks(reversed(pool.get_new_blocks(work["batch"])))
@@ -80,8 +86,12 @@ class Vllm:
         """How long it took over this work."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        print(json.dumps(work), file=self._process.stdin, flush=True)
-        return float(self._process.stdout.readline())
+        with contextlib.suppress(BrokenPipeError):
+            print(json.dumps(work), file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline()
+        if not answer:
+            sys.exit("vLLM's interpreter has ended; see its words above, and try another version of vLLM")
+        return float(answer)
 
 
 Contestant = Callable[[], float]
@@ -212,7 +222,9 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=8, help="answers to one prompt (default 8)")
     parser.add_argument("--answer-tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=31)
-    parser.add_argument("--vllm-python", help="an interpreter that can import vLLM 0.11")
+    parser.add_argument(
+        "--vllm-python", help="an interpreter that can import vLLM (0.11 and 0.32 are known to work)"
+    )
     arguments = parser.parse_args()
     vllm = Vllm(arguments.vllm_python) if arguments.vllm_python else None
     page_tokens, rounds = arguments.page_tokens, arguments.rounds
