@@ -22,7 +22,9 @@ def test_every_answer_is_one_that_the_document_promises(node: Node, mode: Genera
         if mode is GenerationMode.NEGATIVE and not operation.body:
             continue
 
-        @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(
+            max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+        )
         @given(operation.as_strategy(generation_mode=mode))
         def ask(case: schemathesis.Case) -> None:
             case.call_and_validate(timeout=30, excluded_checks=[checks.positive_data_acceptance])
