@@ -79,7 +79,7 @@ TROUBLES: list[tuple[str, kube.Object, Fact, str, str]] = [
         model("pvc://broken/unknown-family"),
         ended,
         "UnsupportedFamily",
-        "choose a model of LlamaForCausalLM, Qwen3ForCausalLM",
+        "choose a model of GemmaForCausalLM, LlamaForCausalLM",
     ),
     (
         "weights without a config",
