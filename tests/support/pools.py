@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -159,7 +160,9 @@ class Pool:
             "ignore_eos": True,  # a function may end soon, the stream shall last
             "stream": True,
         }
-        with http.stream("POST", self._completions(), json=body, timeout=120) as response:
+        with http.stream(
+            "POST", f"{self._endpoint(http)}/v1/completions", json=body, timeout=120
+        ) as response:
             if response.is_error:
                 raise kube.Refused(response.status_code, response.read().decode())
             for line in response.iter_lines():
@@ -176,6 +179,24 @@ class Pool:
     def served_name(self) -> str:
         """The name under which the model is served."""
         return str(self.resource()["spec"]["model"].get("servedName", self.name))
+
+    def _endpoint(self, http: httpx.Client) -> str:
+        """One of the Service's ready endpoints, as kube-proxy would take it.
+
+        The API server's own proxy now and then cuts an answer that begins as soon as its request is there.
+        """
+        path = f"/apis/discovery.k8s.io/v1/namespaces/{self.namespace}/endpointslices"
+        answer = http.get(path, params={"labelSelector": f"kubernetes.io/service-name={self.name}"})
+        ready = [
+            f"http://{address}:{piece['ports'][0]['port']}"
+            for piece in answer.raise_for_status().json()["items"]
+            for endpoint in piece.get("endpoints") or ()
+            if endpoint["conditions"].get("ready")
+            for address in endpoint["addresses"]
+        ]
+        if not ready:
+            raise kube.Refused(503, f"the Service {self.name} has no ready endpoint")
+        return random.choice(ready)
 
     def url(self) -> str:
         """The pool's Service, by the API server's proxy."""
