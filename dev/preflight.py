@@ -45,6 +45,7 @@ CLUSTER = (
     Program(str(machine_parts.CNI_PLUGINS / "ptp"), "containernetworking-plugins"),
     Program("docker-registry", "docker-registry"),
     Program("conntrack", "conntrack"),
+    Program("curl", "curl"),
     Program("nft", "nftables"),
     Program("ip", "iproute2"),
     Program("nsenter", "util-linux"),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dev import commands
+from dev.failure import Failure
 
 TIMEOUT_S = 2.0
 
@@ -44,5 +45,23 @@ def listening(address: str, port: int) -> Probe:
 
 
 def containerd(address: Path) -> Probe:
-    """Ready when containerd answers on its socket."""
-    return lambda: address.exists() and commands.succeeds(["ctr", "--address", address, "version"], TIMEOUT_S)
+    """Ready when a kubelet would be served.
+
+    containerd listens, and answers `ctr`, some 0.1 s before its CRI service has found the pods of its last
+    life; a kubelet that asks between is refused ("server is not initialized yet") and ends. So this asks what
+    a kubelet asks first: `RuntimeService/Version`, gRPC with an empty message and a verdict as trailer.
+    """
+    words = ["curl", "--silent", "--noproxy", "*", "--http2-prior-knowledge", "--unix-socket", str(address)]
+    headers = ["--header", "content-type: application/grpc", "--header", "te: trailers"]
+    body_and_answer = ["--data-binary", "@-", "--dump-header", "-", "--output", "/dev/null"]
+    call = [*words, *headers, *body_and_answer, "http://localhost/runtime.v1.RuntimeService/Version"]
+    empty_message = "\0" * 5  # not compressed, of length 0
+
+    def ready() -> bool:
+        try:
+            said = commands.run(call, stdin=empty_message, timeout_s=TIMEOUT_S)
+        except Failure:
+            return False
+        return "grpc-status: 0" in said.splitlines()
+
+    return ready
