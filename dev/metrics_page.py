@@ -20,18 +20,8 @@ them as they are. Beside these there are `process_*` and `python_*` of the HTTP 
 
 def page() -> str:
     """The whole page in Markdown."""
-    nothing = Stats(
-        num_running=0,
-        num_waiting=0,
-        num_pages_used=0,
-        num_pages_cached=0,
-        num_preemptions=0,
-        prefix_queries_tokens=0,
-        prefix_hits_tokens=0,
-        num_steps=0,
-    )
     loaded = Loaded("", "", "", 0, 0, 0, 0)
-    metrics = Metrics("", lambda: NodeState(nothing, loaded, "", False, 0))
+    metrics = Metrics("", lambda: NodeState(Stats(), loaded, "", False, 0))
     metrics.http("/", "GET", 200, 0.0)
     families = text_string_to_metric_families(metrics.render().decode())
     rows = [

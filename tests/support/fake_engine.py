@@ -142,16 +142,7 @@ def _loaded(options: EngineOptions) -> messages.Loaded:
 
 
 def _stats(num_running: int, num_steps: int) -> messages.Stats:
-    return messages.Stats(
-        num_running=num_running,
-        num_waiting=0,
-        num_pages_used=num_running,
-        num_pages_cached=0,
-        num_preemptions=0,
-        prefix_queries_tokens=0,
-        prefix_hits_tokens=0,
-        num_steps=num_steps,
-    )
+    return messages.Stats(num_running=num_running, num_pages_used=num_running, num_steps=num_steps)
 
 
 if __name__ == "__main__":

@@ -105,16 +105,7 @@ class EngineChannel:
         self.heard_at = clock()
         self.last_word = ""
         self.news: asyncio.Future[News] = asyncio.get_running_loop().create_future()
-        self.stats = messages.Stats(
-            num_running=0,
-            num_waiting=0,
-            num_pages_used=0,
-            num_pages_cached=0,
-            num_preemptions=0,
-            prefix_queries_tokens=0,
-            prefix_hits_tokens=0,
-            num_steps=0,
-        )
+        self.stats = messages.Stats()
 
     def submit(self, request: messages.Submit) -> Mailbox:
         """Send a request; its answers come to the mailbox. Raises `EngineGone`."""

@@ -178,14 +178,14 @@ class Stats(msgspec.Struct, frozen=True, tag=True):
     `step_tokens`, `step_s`: what the latest step computed, prompt and answer tokens together, and its time.
     """
 
-    num_running: int
-    num_waiting: int
-    num_pages_used: int
-    num_pages_cached: int
-    num_preemptions: int
-    prefix_queries_tokens: int
-    prefix_hits_tokens: int
-    num_steps: int
+    num_running: int = 0
+    num_waiting: int = 0
+    num_pages_used: int = 0
+    num_pages_cached: int = 0
+    num_preemptions: int = 0
+    prefix_queries_tokens: int = 0
+    prefix_hits_tokens: int = 0
+    num_steps: int = 0
     num_coalesced: int = 0
     num_pages_saved: int = 0
     num_pages_copied: int = 0
