@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from collections.abc import Sequence as Ordered
 
 from kvring_node.batch import Chunk
-from kvring_node.engine.strategies.line import Line, Place
+from kvring_node.engine.strategies.line import Line, Place, arrival
 from kvring_node.sequence import Sequence
 
 INPUT_COST = 1
@@ -49,7 +49,7 @@ class Fairness:
 
     def push_back(self, sequence: Sequence) -> None:
         """Returns to its place in its tenant's line; what it was served before is not counted again."""
-        self._lines.setdefault(sequence.tenant, Line(_arrival)).add(sequence)
+        self._lines.setdefault(sequence.tenant, Line(arrival)).add(sequence)
 
     def peek(self) -> Sequence | None:
         """The earliest of the tenant that was served least; of equal tenants the earlier."""
@@ -72,7 +72,7 @@ class Fairness:
 
     def victim(self, running: Collection[Sequence]) -> Sequence:
         """The one that started when its tenant had been served most."""
-        return max(running, key=lambda sequence: (self._started_at[sequence], *_arrival(sequence)))
+        return max(running, key=lambda sequence: (self._started_at[sequence], *arrival(sequence)))
 
     def observe(self, chunks: Ordered[Chunk], duration_s: float) -> None:
         """New tokens are paid for, one for each answer that grows."""
@@ -86,7 +86,7 @@ class Fairness:
         return sum(map(len, self._lines.values()))
 
     def _place(self, sequence: Sequence) -> tuple[int, Place]:
-        return self._served[sequence.tenant], _arrival(sequence)
+        return self._served[sequence.tenant], arrival(sequence)
 
     def _leave_line(self, sequence: Sequence) -> None:
         line = self._lines.get(sequence.tenant)
@@ -105,7 +105,3 @@ class Fairness:
             tenant: served for tenant, served in self._served.items() if served > lowest or tenant in busy
         }
         self._review_at = max(FEW_TENANTS, 2 * len(self._served))
-
-
-def _arrival(sequence: Sequence) -> Place:
-    return 0.0, sequence.arrival, sequence.index

@@ -11,6 +11,11 @@ Place = tuple[float, int, int]
 """Lower goes first. No two sequences share one: it ends with the request's number and the answer's."""
 
 
+def arrival(sequence: Sequence) -> Place:
+    """The order in which requests came."""
+    return 0.0, sequence.arrival, sequence.index
+
+
 class Line:
     """Sequences in the order of their places, which never change."""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from collections.abc import Sequence as Ordered
 
 from kvring_node.batch import Chunk
-from kvring_node.engine.strategies.line import Line, Place
+from kvring_node.engine.strategies.line import Line, Place, arrival
 from kvring_node.engine.strategies.step_cost import DECAY, StepCost
 from kvring_node.sequence import Sequence
 
@@ -31,7 +31,7 @@ class Deadlines:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._timely = Line(_deadline)
-        self._late = Line(_arrival)
+        self._late = Line(arrival)
         self._late_served_at = 0.0
         self._timely_running: set[Sequence] = set()
         self._step = StepCost()
@@ -113,7 +113,3 @@ def _deadline(sequence: Sequence) -> Place:
     if deadline_at is None:
         deadline_at = sequence.arrived_at + PATIENCE_S
     return deadline_at, sequence.arrival, sequence.index
-
-
-def _arrival(sequence: Sequence) -> Place:
-    return 0.0, sequence.arrival, sequence.index
