@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from kvring_node.engine.admission import MOST_ANSWERS, MOST_LOGPROBS
 from kvring_node.web import forms
 
 TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 MaxTokens = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-Answers = Annotated[int, Meta(ge=1, le=128)]
+Answers = Annotated[int, Meta(ge=1, le=MOST_ANSWERS)]
 Temperature = Annotated[float, Meta(ge=0, le=2)]
 TopP = Annotated[float, Meta(gt=0, le=1)]
 TopK = Annotated[int, Meta(ge=-1, le=2**31 - 1, description="-1 and 0 mean all")]
@@ -22,7 +23,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Divisor = Annotated[float, Meta(ge=0.01, le=100)]
 Bias = Annotated[float, Meta(ge=-100, le=100)]
-NumTop = Annotated[int, Meta(ge=0, le=20)]
+NumTop = Annotated[int, Meta(ge=0, le=MOST_LOGPROBS)]
 Priority = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1, description="lower runs first")]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 DeadlineS = Annotated[float, Meta(gt=0, description="the answer is wanted whole within so many seconds")]
