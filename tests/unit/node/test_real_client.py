@@ -4,45 +4,20 @@ import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import openai
 import pytest
-import pytest_asyncio
 from openai.types import Completion
-from tests.support import node as nodes
-from tests.support import tiny_models
 from tests.support.node import Node
 
-MODEL = "tiny"
+MODEL = "tiny"  # as the fixture `node` serves it
 SCHEMA = {
     "type": "object",
     "properties": {"name": {"enum": ["ann", "bob"]}, "old": {"type": "boolean"}},
     "required": ["name", "old"],
     "additionalProperties": False,
 }
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    folder = tmp_path_factory.mktemp("model") / MODEL
-    tiny_models.qwen3(folder)
-    with nodes.real(folder, tmp_path_factory.mktemp("node"), "--cache-bytes", "4Mi") as running:
-        running.wait_ready()
-        yield running
-
-
-@pytest.fixture
-def client(node: Node) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{node.url}/v1", api_key="unused", max_retries=0) as made:
-        yield made
-
-
-@pytest_asyncio.fixture
-async def async_client(node: Node) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(base_url=f"{node.url}/v1", api_key="unused", max_retries=0) as made:
-        yield made
 
 
 def complete(client: openai.OpenAI, **fields: Any) -> Completion:

@@ -1,7 +1,6 @@
 """Forms through the whole node: hostile ones are refused while others stream, and nothing of them is left."""
 
 import contextlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,25 +8,11 @@ import httpx
 import psutil
 import pytest
 from tests.support import node as nodes
-from tests.support import poll, tiny_models
+from tests.support import poll
 from tests.support.node import Node
 
 NUM_FORMS = 500
 """In the soak; each is another one, and every tenth is left by its client."""
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "tiny"
-    tiny_models.qwen3(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def node(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    with nodes.real(model, tmp_path_factory.mktemp("node"), "--cache-bytes", "4Mi") as running:
-        running.wait_ready()
-        yield running
 
 
 CHAIN = "start: r0\n" + "".join(f"r{i}: r{i + 1}\n" for i in range(3000)) + 'r3000: "z"'

@@ -2,7 +2,6 @@
 
 import os
 import pickle
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,20 +16,6 @@ from kvring_node import assembly
 from kvring_node.messages import SamplingParams
 
 PROMPTS = ["def f(x):", "import os\n", "a" * 40, "été"]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "tiny"
-    tiny_models.qwen3(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def node(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    with nodes.real(model, tmp_path_factory.mktemp("node"), "--cache-bytes", "4Mi") as running:
-        running.wait_ready()
-        yield running
 
 
 def ask(node: Node, **fields: object) -> dict[str, object]:

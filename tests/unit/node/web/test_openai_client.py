@@ -1,23 +1,7 @@
 """The `openai` client, unchanged, against a real socket."""
 
-from collections.abc import AsyncIterator, Iterator
-
 import openai
 import pytest
-import pytest_asyncio
-from tests.support.node import Node
-
-
-@pytest.fixture
-def client(node: Node) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{node.url}/v1", api_key="unused", max_retries=0) as made:
-        yield made
-
-
-@pytest_asyncio.fixture
-async def async_client(node: Node) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(base_url=f"{node.url}/v1", api_key="unused", max_retries=0) as made:
-        yield made
 
 
 def test_models_are_listed_with_their_length(client: openai.OpenAI) -> None:
