@@ -183,7 +183,8 @@ class Pool:
     def _endpoint(self, http: httpx.Client) -> str:
         """One of the Service's ready endpoints, as kube-proxy would take it.
 
-        The API server's own proxy now and then cuts an answer that begins as soon as its request is there.
+        The API server's own proxy was seen to cut one of some hundred quick streams; the pod's address, and a
+        plain reverse proxy in Go before a node, never did in a thousand and more.
         """
         path = f"/apis/discovery.k8s.io/v1/namespaces/{self.namespace}/endpointslices"
         answer = http.get(path, params={"labelSelector": f"kubernetes.io/service-name={self.name}"})
