@@ -46,7 +46,8 @@ say "venv: installing what dev/requirements.lock names (a few minutes the first 
 kernels=node/src/kvring_node/model/native/build.py
 if ! command -v g++ >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     say "venv: installing g++ from Debian, for the node's kernels"
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends g++ >&2
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends g++; } >&2 ||
+        say "venv: g++ could not be installed"
 fi
 .venv/bin/python "$kernels" >&2 || say "venv: without them everything works, more slowly"
 touch .venv/ready
