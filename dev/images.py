@@ -23,6 +23,7 @@ PROGRAMS = (Program("buildah", "buildah"), Program("debootstrap", "debootstrap")
 ENGINES = ("docker", "podman", "buildah")
 KEPT_BUILDS = 3  # of each image, in buildah's storage
 PUSH_S = 1800
+UV_CACHE = "/tmp/uv-cache"  # in the build's container, as the Dockerfiles say
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _options(base: str, env: Mapping[str, str]) -> list[str]:
     """Lends the build this host's certificates and its uv cache, which `make venv` has filled already."""
     cache = paths.home() / "uv"
     cache.mkdir(parents=True, exist_ok=True)
-    uv = ["--build-arg=UV_NO_CACHE=0", f"--volume={cache}:/root/.cache/uv"]
+    uv = ["--build-arg=UV_NO_CACHE=0", f"--volume={cache}:{UV_CACHE}"]
     return [f"--build-arg=BASE={base}", *uv, *_certificates(env)]
 
 
