@@ -4,9 +4,12 @@
 `stream` turns the engine itself; `asynchronous` reads what a thread turns.
 """
 
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, cast
+
+import msgspec
 
 from kvring_node.engine.ports import Codec
 from kvring_node.engine.wording import Wording
@@ -68,12 +71,17 @@ class Reading:
     def __init__(
         self, codec: Codec, prompts: Prompts, params: SamplingParams, stop: Sequence[str], name: str = "call"
     ) -> None:
-        """`name` tells this call from others that the engine serves at the same time."""
+        """`name` tells this call from others that the engine serves at the same time.
+
+        Raises:
+            ValueError: something of the wrong type, which could fail the step of all who share the engine.
+        """
+        params, stop = _checked(params), _texts(stop)
         self._num_answers = params.n
         self._asked: dict[str, _Asked] = {}
         self.submits: list[Submit] = []
         for index, prompt in enumerate(_many(prompts)):
-            token_ids = codec.encode(prompt) if isinstance(prompt, str) else prompt
+            token_ids = codec.encode(prompt) if isinstance(prompt, str) else _ids(prompt, index)
             submit = Submit(request_id=f"{name}-{index}", prompt_token_ids=token_ids, params=params)
             wordings = {answer: Wording(codec.detokenizer(), stop) for answer in range(params.n)}
             self._asked[submit.request_id] = _Asked(index, wordings)
@@ -173,10 +181,34 @@ def stream(engine: Steps, reading: Reading) -> Iterator[Piece]:
             engine.abort(submit.request_id)
 
 
+def _checked(params: SamplingParams) -> SamplingParams:
+    """What the front's requests pass when they are decoded; a caller in Python can write anything."""
+    try:
+        return msgspec.convert(msgspec.to_builtins(params), SamplingParams)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise ValueError(f"sampling parameters: {error}") from error
+
+
+def _texts(stop: Sequence[str]) -> list[str]:
+    """One stop string or many."""
+    stops = [stop] if isinstance(stop, str) else list(stop)
+    if not all(isinstance(text, str) and text for text in stops):
+        raise ValueError(f"stop: {stops!r} must be strings, and none of them empty")
+    return stops
+
+
+def _ids(prompt: Sequence[int], index: int) -> list[int]:
+    """Token ids as plain integers, whichever kind of integer they come as."""
+    try:
+        return [operator.index(token_id) for token_id in prompt]
+    except TypeError as error:
+        raise ValueError(f"prompt {index}: send text, or a list of token ids: {error}") from error
+
+
 def _many(prompts: Prompts) -> Sequence[Prompt]:
     if isinstance(prompts, str):
         return [prompts]
-    is_one = bool(prompts) and all(isinstance(part, int) for part in prompts)
+    is_one = len(prompts) > 0 and not any(isinstance(part, Iterable) for part in prompts)
     return cast("Sequence[Prompt]", [prompts] if is_one else prompts)
 
 

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator
+from typing import Any
 
+import numpy as np
 import pytest
 from tests.support import paper_engine, poll_async
 
@@ -84,6 +86,54 @@ async def test_a_prompt_that_can_never_run_is_the_callers_error_alone() -> None:
     assert isinstance(good, list)
     assert isinstance(bad, ValueError)
     assert "prompt 1: the prompt is empty" in str(bad)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "fields", "complaint"),
+    [
+        pytest.param([1.5, 2], {}, "prompt 0: send text, or a list of token ids", id="half a token"),
+        pytest.param([["a"]], {}, "prompt 0: send text, or a list of token ids", id="words as token ids"),
+        pytest.param([[1], None], {}, "prompt 1: send text, or a list of token ids", id="no prompt"),
+        pytest.param([1], {"n": None}, r"Expected `int`, got `null` - at `\$\.n`", id="no number of answers"),
+        pytest.param([1], {"max_tokens": 2.5}, r"Expected `int`.*max_tokens", id="half a token to come"),
+        pytest.param([1], {"temperature": "hot"}, r"Expected `float`.*temperature", id="heat in words"),
+        pytest.param([1], {"temperature": object()}, "sampling parameters", id="heat of no known kind"),
+        pytest.param(
+            [1], {"stop_token_ids": ("x",)}, r"Expected `int`.*stop_token_ids", id="a stop in words"
+        ),
+        pytest.param([1], {"logit_bias": ((1,),)}, r"logit_bias", id="a bias without its amount"),
+        pytest.param([1], {"seed": "1"}, r"Expected `int \| null`.*seed", id="a seed in words"),
+    ],
+)
+async def test_a_call_of_wrong_types_is_its_callers_error_and_the_engine_lives(
+    prompt: Any, fields: dict[str, Any], complaint: str
+) -> None:
+    async with shared(paper_engine.make()) as (engine, _):
+        with pytest.raises(ValueError, match=complaint):
+            await engine.generate(prompt, SamplingParams(**fields))
+        assert len(await engine.generate([1], GREEDY)) == 1
+
+
+@pytest.mark.parametrize("stop", [[""], [None], ["a", 1]])
+async def test_stops_are_strings(stop: Any) -> None:
+    async with shared(paper_engine.make()) as (engine, _):
+        with pytest.raises(ValueError, match="must be strings, and none of them empty"):
+            await engine.generate([1], GREEDY, stop=stop)
+
+
+async def test_one_stop_string_is_not_a_list_of_its_letters() -> None:
+    async with shared(paper_engine.make()) as (engine, _):
+        (whole,) = await engine.generate([5, 6], GREEDY)
+        first, last = whole.text[0], whole.text[-1]
+        (one,) = await engine.generate([5, 6], GREEDY, stop=f"{last}{first}?")
+    assert one.text == whole.text
+
+
+async def test_whole_numbers_of_numpy_are_token_ids() -> None:
+    async with shared(paper_engine.make()) as (engine, _):
+        expected = await engine.generate([5, 6], GREEDY)
+        assert await engine.generate(list(np.array([5, 6])), GREEDY) == expected
+        assert await engine.generate([list(np.array([5, 6], np.uint16))], GREEDY) == expected
 
 
 async def test_calls_beyond_the_bound_wait_outside_the_engine() -> None:
