@@ -1,5 +1,6 @@
 """Runs a batch: the only place where plain data becomes tensors and tensors become plain data."""
 
+import numpy as np
 import torch
 
 from kvring_node import batch as batches
@@ -35,11 +36,13 @@ class TorchRunner:
         with self._parts.computing():
             if batch.copies:
                 self._store.copy(batch.copies)
-            hidden = self._hidden(batch)
-            scores = logprobs.of_scores(hidden[len(batch.draws) :], batch.scores, self._head)
+            hidden, scores = self._hidden(batch), []
+            if batch.scores:
+                scores = logprobs.of_scores(hidden[len(batch.draws) :], batch.scores, self._head)
+                hidden = hidden[: len(batch.draws)]
             if not batch.draws:
                 return Drawn([], [], scores)
-            logits = self._head(hidden[: len(batch.draws)])
+            logits = self._head(hidden)
         token_ids = choose.tokens(logits, batch.draws)
         return Drawn(token_ids, logprobs.of_draws(logits, batch.draws, token_ids), scores)
 
@@ -69,8 +72,8 @@ class TorchRunner:
 
     def _forward(self, batch: Batch, wanted: list[int]) -> torch.Tensor:
         attention = self._parts.attention(batch)
-        token_ids = torch.tensor(batch.token_ids, device=self._device)
-        rows = torch.tensor(wanted, dtype=torch.int64, device=self._device)
+        token_ids = torch.from_numpy(np.array(batch.token_ids, np.int64)).to(self._device)
+        rows = torch.from_numpy(np.array(wanted, np.int64)).to(self._device)
         return self._transformer.forward(token_ids, attention, self._store.layers, rows)
 
 

@@ -31,16 +31,17 @@ class PagedAttention:
     ):
         """Cuts the batch into blocks of queries."""
         found = places.find(batch, page_tokens)
-        is_decoding = int(found.lengths.max()) == 1
-        longest = int((found.computed + found.lengths).max())
+        is_decoding = max(run.num_tokens for run in found.runs) == 1
+        longest = max(run.position + run.num_tokens for run in found.runs)
         self._page_tokens = page_tokens
         self._group = num_heads // num_kv_heads
         self._rows = max(ROWS if is_decoding else PREFILL_ROWS, triton.next_power_of_2(self._group))
         self._num_segments = -(-longest // SEGMENT_TOKENS) if is_decoding else 1
-        self._blocks = _upload(_blocks(found, self._rows // self._group), device)
-        self._pages = _upload(found.pages, device)
-        self._slots = _upload(found.slots, device)
-        self.positions = _upload(found.positions, device)
+        runs = places.cut(found.runs, self._rows // self._group)
+        self._blocks = _upload(np.array(list(runs)), device)
+        self._pages = _upload(np.array(found.pages), device)
+        self._slots = _upload(np.array(found.slots), device)
+        self.positions = _upload(np.array(found.positions), device)
 
     def __call__(
         self, query: torch.Tensor, keys_values: torch.Tensor, layer: torch.Tensor, window: int | None
@@ -87,22 +88,9 @@ def _join(parts: torch.Tensor, peaks: torch.Tensor, sums: torch.Tensor) -> torch
     return (parts * weights[..., None]).sum(0) / (sums * weights).sum(0)[..., None]
 
 
-def _blocks(found: places.Places, size: int) -> npt.NDArray[np.int64]:
-    """Runs of at most `size` queries of one sequence, `[blocks, 4]`.
-
-    Columns: start of the page table, first row of the batch, its position, number of queries.
-    """
-    counts = -(-found.lengths // size)
-    owners = np.repeat(np.arange(len(counts)), counts)
-    first = (np.arange(len(owners)) - (np.cumsum(counts) - counts)[owners]) * size
-    queries = np.minimum(size, found.lengths[owners] - first)
-    rows, positions = found.first_rows[owners] + first, found.computed[owners] + first
-    return np.stack((found.first_pages[owners], rows, positions, queries), axis=1)
-
-
-def _upload(array: npt.NDArray[np.generic], device: torch.device) -> torch.Tensor:
+def _upload(array: npt.NDArray[np.int64], device: torch.device) -> torch.Tensor:
     """From pinned memory, so that the copy does not wait for what the device is doing."""
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 

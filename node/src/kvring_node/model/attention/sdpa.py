@@ -11,6 +11,8 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody knows
 from kvring_node.batch import Batch
 from kvring_node.model.attention import places
 
+Ints = npt.NDArray[np.int64]
+
 GATHER_BYTES = 2 << 20
 """Decoding sequences are gathered in groups of this size: a copy is still in cache when it is read."""
 
@@ -53,10 +55,10 @@ class SdpaAttention:
         """Prepares index tensors. `slot_bytes`: keys and values of one token in one layer."""
         self._page_tokens = page_tokens
         found = places.find(batch, page_tokens)
-        computed, lengths, first_rows = found.computed, found.lengths, found.first_rows
-        tables = _table_matrix(found)
-        self.positions = torch.from_numpy(found.positions).to(device)
-        self._slots = torch.from_numpy(found.slots).to(device)
+        first_pages, first_rows, computed, lengths = np.array(found.runs, np.int64).T
+        tables = _table_matrix(np.array(found.pages), first_pages)
+        self.positions = torch.frombuffer(found.positions, dtype=torch.int64).to(device)
+        self._slots = torch.frombuffer(found.slots, dtype=torch.int64).to(device)
         decoding = np.flatnonzero(lengths == 1)
         known = computed + lengths
         order = decoding[np.argsort(known[decoding], kind="stable")]
@@ -99,9 +101,9 @@ class SdpaAttention:
 
     def _decode(
         self,
-        rows: npt.NDArray[np.int64],
-        tables: npt.NDArray[np.int64],
-        known: npt.NDArray[np.int64],
+        rows: Ints,
+        tables: Ints,
+        known: Ints,
         window: int | None,
         device: torch.device,
     ) -> _Decode:
@@ -121,7 +123,7 @@ class SdpaAttention:
         first: int,
         computed: int,
         length: int,
-        table: npt.NDArray[np.int64],
+        table: Ints,
         window: int | None,
         device: torch.device,
     ) -> _Prefill:
@@ -154,19 +156,17 @@ def _attend_decode(query: torch.Tensor, seen: torch.Tensor, mask: torch.Tensor) 
     return attended.view(num_rows, num_heads, head_dim)
 
 
-def _table_matrix(found: places.Places) -> places.Ints:
+def _table_matrix(pages: Ints, first_pages: Ints) -> Ints:
     """Page tables side by side; the padding points to page 0, which a mask hides."""
-    counts = np.diff(found.first_pages, append=len(found.pages))
+    counts = np.diff(first_pages, append=len(pages))
     matrix = np.zeros((len(counts), int(counts.max())), np.int64)
-    matrix[np.arange(matrix.shape[1]) < counts[:, None]] = found.pages
+    matrix[np.arange(matrix.shape[1]) < counts[:, None]] = pages
     return matrix
 
 
-def groups(
-    order: npt.NDArray[np.int64], known: npt.NDArray[np.int64], max_slots: int
-) -> list[npt.NDArray[np.int64]]:
+def groups(order: Ints, known: Ints, max_slots: int) -> list[Ints]:
     """Cuts sequences, sorted by length, into runs whose padded size is about `max_slots`."""
-    groups: list[npt.NDArray[np.int64]] = []
+    groups: list[Ints] = []
     stop = len(order)
     while stop > 0:
         size = max(1, max_slots // int(known[order[stop - 1]]))

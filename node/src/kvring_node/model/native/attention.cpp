@@ -17,10 +17,9 @@ constexpr int64_t kManyTasks = 16;  // enough for all threads to have some
 constexpr float kNothing = -__builtin_inff();
 
 struct Step {
-    const int64_t* positions;  // [tokens] in their sequences
-    const int64_t* slots;      // [tokens] where their keys and values go
-    const int64_t* pages;      // page tables, one after the other
-    const int64_t* tasks;      // [num_tasks, 3]: start of the page table, first row of the batch, number of rows
+    const int64_t* slots;  // [tokens] where their keys and values go
+    const int64_t* pages;  // page tables, one after the other
+    const int64_t* tasks;  // [num_tasks, 4]: start of the page table, first row, its position, number of rows
     int64_t num_tokens;
     int64_t num_tasks;
     int64_t page_tokens;  // a power of two
@@ -199,15 +198,15 @@ static void attend(
     const Step& step, const Layer& layer, const int64_t* task, int64_t kv_head, const float* query, int64_t stride,
     float* out
 ) {
-    const int64_t group = step.num_heads / step.num_kv_heads, first_row = task[1], queries = task[2];
-    const int64_t begin_position = step.positions[first_row], end = begin_position + queries;
+    const int64_t group = step.num_heads / step.num_kv_heads, first_row = task[1], queries = task[3];
+    const int64_t begin_position = task[2], end = begin_position + queries;
     const int64_t head_dim = step.head_dim, count = queries * group;
     Row rows[kMaxRows];
     for (int64_t i = 0; i < count; i++) {
         const int64_t row = first_row + i / group, head = kv_head * group + i % group;
         float* at = out + (row * step.num_heads + head) * head_dim;
         std::memset(at, 0, head_dim * sizeof(float));
-        rows[i] = Row{query + row * stride + head * head_dim, at, step.positions[row], kNothing, Vec{}};
+        rows[i] = Row{query + row * stride + head * head_dim, at, begin_position + i / group, kNothing, Vec{}};
     }
     const int64_t begin = layer.window ? std::max<int64_t>(0, begin_position + 1 - layer.window) : 0;
     Scratch scratch;
@@ -254,7 +253,7 @@ extern "C" void kvring_attend(
     const int64_t heads = step.num_tasks >= kManyTasks ? kv_heads : 1;  // that a thread takes at a time
     parallel(step.num_tasks * kv_heads / heads, [&](int64_t i) {
         for (int64_t at = i * heads; at < (i + 1) * heads; at++) {
-            attend(step, layer, step.tasks + at / kv_heads * 3, at % kv_heads, query, query_stride, out);
+            attend(step, layer, step.tasks + at / kv_heads * 4, at % kv_heads, query, query_stride, out);
         }
     });
 }

@@ -1,8 +1,9 @@
 """Attention by the compiled kernels: pages are read where they lie."""
 
 import ctypes
+import itertools
+from array import array
 
-import numpy as np
 import torch
 
 from kvring_node.batch import Batch
@@ -33,12 +34,13 @@ class NativeAttention:
     ):
         self._library = library
         self._places = found = places.find(batch, page_tokens)
-        self._tasks = tasks = _tasks(found, MAX_ROWS // (num_heads // num_kv_heads))
+        runs = places.cut(found.runs, MAX_ROWS // (num_heads // num_kv_heads))
+        tasks = sorted(runs, key=_cost, reverse=True)
+        self._tasks = array("q", itertools.chain.from_iterable(tasks))
         self._step = Step(
-            positions=found.positions.ctypes.data,
-            slots=found.slots.ctypes.data,
-            pages=found.pages.ctypes.data,
-            tasks=tasks.ctypes.data,
+            slots=found.slots.buffer_info()[0],
+            pages=found.pages.buffer_info()[0],
+            tasks=self._tasks.buffer_info()[0],
             num_tokens=len(found.positions),
             num_tasks=len(tasks),
             page_tokens=page_tokens,
@@ -47,7 +49,7 @@ class NativeAttention:
             head_dim=head_dim,
             scale=head_dim**-0.5,
         )
-        self.positions = torch.from_numpy(found.positions)
+        self.positions = torch.frombuffer(found.positions, dtype=torch.int64)
 
     def __call__(
         self, query: torch.Tensor, keys_values: torch.Tensor, layer: torch.Tensor, window: int | None
@@ -66,12 +68,6 @@ class NativeAttention:
         return attended
 
 
-def _tasks(found: places.Places, max_queries: int) -> places.Ints:
-    """Rows of (start of the page table, first row of the batch, number of rows)."""
-    num_tasks = -(-found.lengths // max_queries)
-    owners = np.repeat(np.arange(len(num_tasks)), num_tasks)
-    first = (np.arange(len(owners)) - (np.cumsum(num_tasks) - num_tasks)[owners]) * max_queries
-    queries = np.minimum(found.lengths[owners] - first, max_queries)
-    costs = (found.computed[owners] + first + queries) * queries
-    tasks = np.stack((found.first_pages[owners], found.first_rows[owners] + first, queries), axis=1)
-    return np.ascontiguousarray(tasks[np.argsort(-costs, kind="stable")])
+def _cost(run: places.Run) -> int:
+    """Pairs of query and key, if no window hides any."""
+    return (run.position + run.num_tokens) * run.num_tokens

@@ -46,7 +46,6 @@ class Step(ctypes.Structure):
     """`Step` of attention.cpp."""
 
     _fields_ = (
-        ("positions", ADDRESS),
         ("slots", ADDRESS),
         ("pages", ADDRESS),
         ("tasks", ADDRESS),
