@@ -1,15 +1,16 @@
-"""`python -m dev.reference`: inferencecluster.md in docs/reference from the CRD, metrics.md, http.md."""
+"""`python -m dev.reference`: docs/reference; inferencecluster.md from the CRD, others from the code."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import yaml
-from dev import generated, http_page, metrics_page, paths
+from dev import generated, http_page, metrics_page, node_page, paths
 
 CRD = paths.REPOSITORY / "crds/inferenceclusters.yaml"
 TARGET = paths.REPOSITORY / "docs/reference/inferencecluster.md"
 METRICS = paths.REPOSITORY / "docs/reference/metrics.md"
 HTTP = paths.REPOSITORY / "docs/reference/http.md"
+NODE = paths.REPOSITORY / "docs/reference/node.md"
 
 Schema = dict[str, Any]
 
@@ -18,6 +19,7 @@ HEADER = """\
 
 Made from `crds/inferenceclusters.yaml` by `make manifests`; do not edit. `kubectl explain infc` says it too.
 Fields that are "pending in this release" are checked, stored, and named in the condition `FeaturesPending`.
+A required field is one that must be there where the object around it is.
 """
 
 
@@ -35,7 +37,9 @@ def page() -> str:
         HEADER,
         about,
         _columns(version["additionalPrinterColumns"]),
-        _table("spec", schema["properties"]["spec"]),
+        _table(
+            "spec", schema["properties"]["spec"], frozenset(required("spec", schema["properties"]["spec"]))
+        ),
         _rules(schema),
         _table("status", schema["properties"]["status"]),
     ]
@@ -52,9 +56,10 @@ def _columns(columns: list[Schema]) -> str:
     )
 
 
-def _table(name: str, schema: Schema) -> str:
+def _table(name: str, schema: Schema, must: Collection[str] = ()) -> str:
     rows = [
-        f"| `{path}` | {_kind(field)} | {_default(field)} | {_escaped(field.get('description', ''))} |"
+        f"| `{path}` | {_kind(field)} | {'required' if path in must else _default(field)} "
+        f"| {_escaped(field.get('description', ''))} |"
         for path, field in fields(name, schema)
     ]
     head = [
@@ -78,6 +83,14 @@ def fields(path: str, schema: Schema) -> Iterator[tuple[str, Schema]]:
         yield from fields(f"{path}.{name}", field)
         if "items" in field:
             yield from fields(f"{path}.{name}[]", field["items"])
+
+
+def required(path: str, schema: Schema) -> Iterator[str]:
+    """Dotted paths of the fields below `schema` that must be there where what holds them is."""
+    yield from (f"{path}.{name}" for name in schema.get("required", ()))
+    for name, field in schema.get("properties", {}).items():
+        yield from required(f"{path}.{name}", field)
+        yield from required(f"{path}.{name}[]", field.get("items", {}))
 
 
 def messages(path: str, schema: Schema) -> Iterator[tuple[str, str]]:
@@ -119,5 +132,5 @@ if __name__ == "__main__":
     generated.main(
         "dev.reference",
         "Write docs/reference.",
-        {TARGET: page, METRICS: metrics_page.page, HTTP: http_page.page},
+        {TARGET: page, METRICS: metrics_page.page, HTTP: http_page.page, NODE: node_page.page},
     )

@@ -65,12 +65,10 @@ class BatchRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """POST /v1/batch: requests as for POST /v1/generate, each taken or refused by itself."""
 
     requests: Annotated[
-        list[msgspec.Raw],
-        Meta(
-            min_length=1,
-            max_length=1024,
-            extra_json_schema={"items": {"$ref": "#/components/schemas/GenerateRequest"}},
-        ),
+        list[
+            Annotated[msgspec.Raw, Meta(extra_json_schema={"$ref": "#/components/schemas/GenerateRequest"})]
+        ],
+        Meta(min_length=1, max_length=1024),
     ]
 
 
@@ -130,7 +128,7 @@ class CompletionRequest(OpenAIRequest, forbid_unknown_fields=True, kw_only=True)
     """
 
     prompt: str | Annotated[list[str | TokenId | list[TokenId]], Meta(min_length=1)]
-    max_tokens: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
+    max_tokens: Annotated[int, Meta(ge=0, le=2**31 - 1, description="16 when left out")] | None = None
     logprobs: NumTop | None = None
     echo: bool | None = None
     return_token_ids: bool | None = None

@@ -25,18 +25,18 @@ class GenerateResponse(msgspec.Struct, kw_only=True):
 class BatchResponse(msgspec.Struct, kw_only=True):
     """The answer to POST /v1/batch: for each request, in order, its answer or why there is none."""
 
-    responses: Annotated[
-        list[Any],
-        Meta(
-            extra_json_schema={
-                "items": {
+    responses: list[
+        Annotated[
+            Any,
+            Meta(
+                extra_json_schema={
                     "anyOf": [
                         {"$ref": "#/components/schemas/GenerateResponse"},
                         {"$ref": "#/components/schemas/ErrorBody"},
                     ]
                 }
-            }
-        ),
+            ),
+        ]
     ]
 
 
