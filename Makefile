@@ -14,7 +14,7 @@ help: ## Print the commands
 run: .venv/ready ## Two commands, first: local Kubernetes, chart, sample, an answer from the model (CLUSTER=context IMAGES=registry/prefix for your own)
 	@$(PY) -m dev.run
 
-test: .venv/ready ## Two commands, second: everything that CI runs
+test: .venv/ready ## Two commands, second: everything that CI runs (as root, as make run)
 	@$(PY) -m dev.test
 
 up: .venv/ready ## Start the local Kubernetes (MACHINES=3 gives three machines)
@@ -64,10 +64,10 @@ cluster-test: .venv/ready ## Tests on the real local cluster (starts it where ne
 images: .venv/ready ## Build the operator's and the node's image and push them to the local registry
 	@$(PY) -m dev.images build
 
-model: .venv/ready ## Make the demo model (about three minutes, once)
+model: .venv/ready ## Make the demo models (some five minutes, once)
 	@$(PY) -m dev.model
 
-manifests: .venv/ready ## Render manifests/install.yaml from the chart and docs/reference from the CRD
+manifests: .venv/ready ## Render manifests/install.yaml from the chart, docs/reference from the CRD and the code
 	@$(PY) -m dev.manifests
 	@$(PY) -m dev.reference
 

@@ -1,4 +1,4 @@
-"""Some words are traps: machine paths, hosts of registries, swallowed errors."""
+"""Product code holds no unfinished part, swallowed error or bare ignore; documents link to what is there."""
 
 import re
 import subprocess
