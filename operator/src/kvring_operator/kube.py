@@ -84,7 +84,7 @@ _KINDS: Mapping[int, type[ApiError]] = {404: NotFound, 409: Conflict, 410: Gone}
 
 @dataclass(frozen=True)
 class Page:
-    """One chunk of a list; `token` asks for the next one, `remaining` is empty at the end."""
+    """One chunk of a list; `token` asks for the next one, and is empty at the end."""
 
     items: list[Object]
     resource_version: str
@@ -105,7 +105,8 @@ class Kube:
     def __init__(self, login: Login) -> None:
         self._login = login
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=login.ssl_context(), limit=64, keepalive_timeout=60),
+            # No common limit: each watch holds a connection for good, and the Lease is renewed beside them.
+            connector=aiohttp.TCPConnector(ssl=login.ssl_context(), limit=0, keepalive_timeout=60),
             headers={"User-Agent": names.FIELD_MANAGER, "Accept": _JSON},
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S),
             trust_env=False,

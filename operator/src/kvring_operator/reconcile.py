@@ -130,10 +130,7 @@ def _replacing(old: Any, new: Any) -> Any:
 
 
 def _wait(key: Key, step: plan.Plan, outcome: Outcome) -> float:
-    """Each resource has a resync period of its own, up to a quarter off.
-
-    So that they do not come all at once.
-    """
+    """Each resource has a resync period of its own, up to a quarter off: they do not come all at once."""
     waits = [RESYNC_S * (0.75 + zlib.crc32(str(key).encode()) % 50 / 100)]
     if step.wait_s is not None:
         waits.append(step.wait_s)

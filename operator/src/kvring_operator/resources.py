@@ -17,10 +17,7 @@ class Resource:
     namespaced: bool = True
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """Path of an object, of its subresource, or of all objects of a namespace (empty.
-
-        Of all namespaces).
-        """
+        """Path of an object, of its subresource, or of all objects of a namespace (empty: of all)."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         scope = f"namespaces/{namespace}" if self.namespaced and namespace else ""
         return "/".join(part for part in (root, scope, self.plural, name, subresource) if part)

@@ -132,9 +132,9 @@ def _superseded(desired: Desired, world: World, found: Iterable[Pod], keep: Pod)
 
 
 def _hopeless(desired: Desired, world: World, found: Iterable[Pod]) -> list[Dismissal]:
-    """Beside a ready pod.
+    """Pods of a slot that are neither ready nor fit, beside one that is ready (after a change of mind).
 
-    One that is neither ready nor fit only takes the place of a surge (a change of mind).
+    They only take the place of a surge.
     """
     if not any(pod.ready for pod in found):
         return []

@@ -1,9 +1,11 @@
 """The client against a real HTTP server: what it sends, and what each answer becomes."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 from tests.support.api_double import ApiDouble
+from tests.support.poll_async import until
 
 from kvring_operator.kube import ApiError, Conflict, Gone, Kube, NotFound
 from kvring_operator.login import Login
@@ -131,6 +133,24 @@ async def test_a_watch_tells_changes_since_a_version(api: ApiDouble, kube: Kube)
         told.append((event.type, event.object["metadata"]["name"]))
 
     assert told == [("ADDED", "new"), ("DELETED", "old")]
+
+
+async def test_however_many_watches_are_open_a_request_goes_through(api: ApiDouble, kube: Kube) -> None:
+    """A hundred namespaces have four hundred watches, and the Lease is renewed beside them."""
+    async with asyncio.TaskGroup() as group:
+        watching = [group.create_task(_watch_on(kube)) for _ in range(100)]
+        await until(lambda: api.num_watches == len(watching))
+
+        page = await asyncio.wait_for(kube.list_page(PODS, "", "", 1, ""), timeout=10)
+
+        for task in watching:
+            task.cancel()
+    assert not page.items
+
+
+async def _watch_on(kube: Kube) -> None:
+    async for _ in kube.watch(PODS, "", "", "1"):
+        continue
 
 
 async def test_a_line_of_a_watch_may_be_longer_than_any_buffer(api: ApiDouble, kube: Kube) -> None:
