@@ -10,11 +10,7 @@ REPO = Path(__file__).parents[2]
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",
-    *(
-        str(page.relative_to(REPO))
-        for room in ("concepts", "how-to")
-        for page in (REPO / "docs" / room).iterdir()
-    ),
+    *(str(page.relative_to(REPO)) for page in sorted(REPO.glob("docs/*/*.md")) if page.stem[0].isalpha()),
 )
 
 
@@ -33,6 +29,11 @@ def test_the_map_names_what_exists(page: str) -> None:
 def test_the_readmes_map_leaves_out_no_top_level_folder() -> None:
     folders = {p.name + "/" for p in REPO.iterdir() if p.is_dir() and not p.name.startswith(".")}
     assert folders - {"build/", "dist/"} == tree_of("README.md")
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    readme = (REPO / "README.md").read_text()
+    assert not [page for page in PAGES[1:] if f"]({page})" not in readme]
 
 
 @pytest.mark.parametrize("page", PAGES)
