@@ -82,4 +82,5 @@ def _alerts() -> Iterator[str]:
         if found["kind"] == "PrometheusRule":
             for rule in (rule for group in found["spec"]["groups"] for rule in group["rules"]):
                 severity, about = rule["labels"]["severity"], rule["annotations"]["summary"]
-                yield f"| `{rule['alert']}` | {severity} | `{rule['expr']}` | {rule['for']} | {about} |"
+                expr = rule["expr"].replace("|", "\\|")  # else a cell ends there
+                yield f"| `{rule['alert']}` | {severity} | `{expr}` | {rule['for']} | {about} |"

@@ -216,6 +216,13 @@ def test_prometheus_finds_the_members_and_the_metrics_that_alerts_ask_for() -> N
     assert {name.removesuffix("_total") for name in asked} <= known | families
 
 
+def test_the_alert_on_visits_counts_faults_of_the_operator_too() -> None:
+    [rules] = rendered("PrometheusRule", VARIANTS["everything on"])
+    asked = {rule["alert"]: rule["expr"] for group in rules["spec"]["groups"] for rule in group["rules"]}
+
+    assert 'result=~"failed|broken"' in asked["KvringVisitsFail"]
+
+
 def test_the_crd_is_the_one_source_and_stays_when_the_release_goes() -> None:
     [crd] = rendered("CustomResourceDefinition")
     assert crd["spec"] == yaml.safe_load(manifests.CRD.read_text())["spec"]

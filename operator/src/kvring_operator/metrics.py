@@ -8,7 +8,12 @@ CACHED_OBJECTS = Gauge(
 MISSED_CHANGES = Counter(
     "kvring_operator_missed_changes", "Changes that an audit found and a watch had not told", ["kind"]
 )
-RECONCILES = Counter("kvring_operator_reconciles", "Visits of a resource: done, failed, broken", ["result"])
+RECONCILES = Counter(
+    "kvring_operator_reconciles",
+    "Visits of a resource: done; conflict (seen too late, looked at again); failed (the API server did not "
+    "answer well); broken (a fault of the operator's own)",
+    ["result"],
+)
 RECONCILE_SECONDS = Histogram(
     "kvring_operator_reconcile_seconds",
     "Duration of a visit",

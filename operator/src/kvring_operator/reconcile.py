@@ -55,9 +55,10 @@ class Reconciler:
             wait_s = await self.reconcile(key)
         except ApiError as error:
             delay = self._queue.retry(key)
-            level = logging.INFO if isinstance(error, Conflict) else logging.WARNING
+            level, result = (
+                (logging.INFO, "conflict") if isinstance(error, Conflict) else (logging.WARNING, "failed")
+            )
             _log.log(level, "%s: %s; again in %.1f s", key, error, delay)
-            result = "failed"
         except Exception:  # a fault of ours, or of an object: it stops no other resource
             delay = self._queue.retry(key)
             _log.exception("%s: this visit broke off; again in %.1f s", key, delay)

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any
 
+import prometheus_client
 import pytest
 from tests.support import builders
 from tests.support.house import House, open_house
@@ -31,6 +32,12 @@ def change(house: House, resource: Resource, name: str, **fields: Any) -> None:
     assert body
     meta = {**body["metadata"], **fields.pop("metadata", {})}
     house.api.put(resource, {**body, **fields, "metadata": meta})
+
+
+def visits(result: str) -> float:
+    """How many there have been, of all operators of this process."""
+    labels = {"result": result}
+    return prometheus_client.REGISTRY.get_sample_value("kvring_operator_reconciles_total", labels) or 0.0
 
 
 async def other_pool_works(house: House) -> None:
@@ -78,10 +85,12 @@ async def test_a_fault_in_one_visit_stops_no_other_resource(house: House) -> Non
     house.create(1)
     body = house.api.get(CLUSTERS, "default", "chat")
     assert body
+    before = visits("broken")
     house.api.put(CLUSTERS, {**body, "status": {"ring": {"epoch": "no number"}}})
     house.wake()
 
     await other_pool_works(house)
+    await until(lambda: visits("broken") > before)
 
 
 @pytest.mark.parametrize(
@@ -127,13 +136,14 @@ async def test_no_node_hears_of_a_ring_whose_writing_met_a_conflict(house: House
     await house.has_pods("chat-0-1")
     house.api.fail("PATCH", "/configmaps/chat-ring", 409, times=3)
     written = "/api/v1/namespaces/default/configmaps/chat-ring"
-    asked = len(house.api.requests)
+    asked, failed, conflicts = len(house.api.requests), visits("failed"), visits("conflict")
 
     house.run_pod("chat-0-1")
     await until(lambda: house.api.requests[asked:].count(("PATCH", written)) == 3)
     assert house.nodes.num_pushes == 0
 
     await until(lambda: house.gate("chat-0-1") == "True")
+    assert (visits("failed"), visits("conflict")) == (failed, conflicts + 3)
 
 
 async def test_two_resources_whose_service_names_meet_do_not_share_it(house: House) -> None:
