@@ -28,6 +28,8 @@ class ModelWorld:
         self.pods: dict[str, Pod] = {}
         self.nodes: dict[str, wire.NodeReport] = {}
         self.machines = {f"m{i}": Machine(f"m{i}", ready=True) for i in range(1, num_machines + 1)}
+        self.refused_slots: set[int] = set()
+        """Whose pods every kubelet turns away, as for want of CPU."""
         self.gone = False
         self.num_created = 0
 
@@ -99,7 +101,9 @@ class ModelWorld:
         self._change(pod, deleting=True, ready=False)
 
     def _run(self, pod: Pod) -> None:
-        if not pod.machine:
+        if pod.slot in self.refused_slots and not pod.ready:
+            self._change(pod, phase=Phase.FAILED, reason="OutOfcpu")
+        elif not pod.machine:
             free = [one for one in self.machines.values() if one.ready and not one.leaving]
             if free:
                 fewest = min(

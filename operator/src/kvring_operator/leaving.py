@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from kvring_contract.names import RingLabel
 from kvring_contract.ring import Ring
 from kvring_contract.spec import OnTimeout
-from kvring_operator import members, moments
+from kvring_operator import members, moments, slots
 from kvring_operator.actions import Action, AskDrain, BeginDrain, DeletePod, FinishDrain
 from kvring_operator.desire import Desired
 from kvring_operator.slots import Dismissal
@@ -40,22 +40,14 @@ def blocked(desired: Desired, world: World, pod: Pod, now: float) -> bool:
     return draining and desired.on_drain_timeout is OnTimeout.BLOCK and _late(desired, pod, now)
 
 
-def waits_for(desired: Desired, world: World, now: float) -> float | None:
-    """Seconds until a leaving pod's time is over; None when none leaves."""
-    ends = [
-        (pod.draining_since or now) + desired.drain_timeout_s - now
-        for pod in world.pods
-        if pod.ring == RingLabel.DRAINING and not pod.deleting
-    ]
-    return max(0.0, min(ends)) if ends else None
-
-
 def _next(desired: Desired, world: World, pod: Pod, now: float, *, told: bool) -> Action | None:
     """`told`: every member knows the ring as it should be."""
     if _lost(world, pod):
         return DeletePod(pod, force=True, reason=f"its machine {pod.machine} is gone and will not end it")
     if pod.deleting:
         return None
+    if slots.resting(pod, now):
+        return None  # what is left of it keeps its slot from being filled in a tight loop
     if pod.ended:
         return DeletePod(
             pod, force=False, reason=f"the kubelet gave it up: {pod.reason} {pod.message}".rstrip()

@@ -74,7 +74,7 @@ def make(desired: Desired, world: World, now: float) -> Plan:
         ring,
         layout,
         tuple(_waiting(desired, world, ring, layout)),
-        _wait(desired, world, ring, now),
+        _wait(world, ring, now),
     )
 
 
@@ -186,17 +186,15 @@ def _waiting(desired: Desired, world: World, ring: Ring, layout: slots.Layout) -
         yield f"slots {', '.join(map(str, sorted(missing)))} are offline"
 
 
-def _wait(desired: Desired, world: World, ring: Ring, now: float) -> float | None:
+def _wait(world: World, ring: Ring, now: float) -> float | None:
+    """At least `POLL_S`: the same world would be looked at in a hot loop. The end of a drain needs no more."""
     waits = [POLL_S] if members.pods_to_tell(world, ring) else []
     for found in world.pods:
-        if found.deleting or not found.container.running or world.machine_away(found):
-            continue
-        if found.leaving or not found.ready:
+        asked = found.container.running and not (found.deleting or world.machine_away(found))
+        if asked and (found.leaving or not found.ready):
             waits.append(POLL_S if now - found.created_at < PATIENCE_S or found.leaving else SLOW_POLL_S)
-    if any(found.ended for found in world.pods):
-        waits.append(slots.REPLACE_ENDED_AFTER_S)
-    if (drain := leaving.waits_for(desired, world, now)) is not None:
-        waits.append(drain)
+        elif slots.resting(found, now):
+            waits.append(max(POLL_S, found.created_at + slots.REPLACE_ENDED_AFTER_S - now))
     if world.metadata.deletion_at is not None:
         waits.append(SLOW_POLL_S)
     return min(waits, default=None)

@@ -20,7 +20,7 @@ from kvring_operator.desire import Desired
 from kvring_operator.world import Pod, World
 
 REPLACE_ENDED_AFTER_S = 10.0
-"""A pod that the kubelet gave up (evicted, refused) is replaced at most this often."""
+"""A pod that the kubelet gave up (evicted, refused) is replaced at most this often: until then it is kept."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,11 @@ def unfit(desired: Desired, world: World, pod: Pod) -> str:
     return ""
 
 
+def resting(pod: Pod, now: float) -> bool:
+    """Whether a pod was made, and given up, a moment ago: its slot waits before the next one is tried."""
+    return pod.ended and not pod.deleting and now - pod.created_at < REPLACE_ENDED_AFTER_S
+
+
 def choose(desired: Desired, world: World, now: float) -> Layout:
     """Compare the pool as it should be with the pods that there are."""
     filled: dict[int, list[Pod]] = defaultdict(list)
@@ -74,6 +79,7 @@ def choose(desired: Desired, world: World, now: float) -> Layout:
         if pod.staying:
             filled[pod.slot].append(pod)
     wanted = _wanted(desired, world, filled)
+    waits = {pod.slot for pod in world.pods if resting(pod, now)}
     creations: list[Creation] = []
     dismissals = [
         Dismissal(pod, f"{desired.replicas} members are wanted, and slot {slot} is worth least")
@@ -85,13 +91,13 @@ def choose(desired: Desired, world: World, now: float) -> Layout:
         found = filled.get(slot, [])
         fit = [pod for pod in found if not unfit(desired, world, pod)]
         if not found:
-            creations += _first(world, slot, now)
+            creations += _first(world, slot) if slot not in waits else ()
         elif fit:
             dismissals += _superseded(desired, world, found, max(fit, key=_rank))
         else:
             stale.append(slot)
             dismissals += _hopeless(desired, world, found)
-    return _roll(_Rollout(desired, world, filled, wanted, creations, dismissals, []), stale)
+    return _roll(_Rollout(desired, world, filled, wanted, waits, creations, dismissals, []), stale)
 
 
 def _wanted(desired: Desired, world: World, filled: Mapping[int, list[Pod]]) -> tuple[int, ...]:
@@ -111,11 +117,9 @@ def _wanted(desired: Desired, world: World, filled: Mapping[int, list[Pod]]) -> 
     return tuple(sorted([*kept, *known, *fresh]))
 
 
-def _first(world: World, slot: int, now: float) -> list[Creation]:
-    """Fill an empty slot, unless its last pod was given up a moment ago."""
-    ended = [pod for pod in world.pods if pod.slot == slot and pod.ended and not pod.deleting]
-    if any(now - pod.created_at < REPLACE_ENDED_AFTER_S for pod in ended):
-        return []
+def _first(world: World, slot: int) -> list[Creation]:
+    """Fill an empty slot."""
+    ended = any(pod.slot == slot and pod.ended and not pod.deleting for pod in world.pods)
     before = world.ring is not None and any(member.slot == slot for member in world.ring.members)
     reason = f"slot {slot} lost its pod" if before or ended else f"slot {slot} has no pod"
     return [Creation(slot, _next_incarnation(world, slot), reason)]
@@ -152,18 +156,20 @@ def _rank(pod: Pod) -> tuple[bool, bool, int]:
 
 @dataclass
 class _Rollout:
-    """What `_roll` works with; grows `creations`, `dismissals` and `waiting`."""
+    """What `_roll` works with; grows `creations`, `dismissals` and `waiting`. `resting` slots get no pod now."""
 
     desired: Desired
     world: World
     filled: Mapping[int, list[Pod]]
     wanted: tuple[int, ...]
+    resting: set[int]
     creations: list[Creation]
     dismissals: list[Dismissal]
     waiting: list[str]
 
     def replace(self, slot: int, reason: str) -> None:
-        self.creations.append(Creation(slot, _next_incarnation(self.world, slot), reason))
+        if slot not in self.resting:
+            self.creations.append(Creation(slot, _next_incarnation(self.world, slot), reason))
 
     def dismiss(self, slot: int, reason: str) -> None:
         self.dismissals += [Dismissal(pod, reason) for pod in self.filled[slot]]

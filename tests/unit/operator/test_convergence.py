@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import builders
@@ -193,6 +194,26 @@ def test_roll_outs_reverts_and_crashes_keep_within_surge_and_unavailability(
     pool.settle()
 
     assert is_as_asked(pool)
+
+
+@pytest.mark.parametrize("image", [1, 2], ids=["at the start", "in a roll-out"])
+def test_a_slot_whose_pods_are_turned_away_is_tried_now_and_then_and_the_others_go_on(image: int) -> None:
+    pool = Pool(3, ROLLOUTS[0])
+    if image > 1:
+        pool.settle()
+    pool.image, before = image, pool.model.num_created
+    pool.model.refused_slots = {0}
+
+    for _ in range(60):
+        pool.step()
+
+    tried = pool.model.num_created - before
+    others = 2 if image == 1 else 0  # a roll-out goes slot by slot, and this one waits for the first
+    assert 3 + others <= tried <= 7 + others
+    assert len({one.slot for one in pool.model.pods.values() if one.ready}) == (2 if image == 1 else 3)
+
+    pool.model.refused_slots = set()
+    pool.settle()
 
 
 @settings(max_examples=100, deadline=None)

@@ -107,7 +107,23 @@ HEALING = [
         "a pod that was given up a moment ago is not replaced in a tight loop",
         desired(1),
         world(pending(0, phase=Phase.FAILED, created_at=NOW - 2), on_ring=ring()),
-        ["delete chat-0-1"],
+        [],
+    ),
+    Row(
+        "a pod that was given up a moment ago keeps no other slot waiting",
+        desired(2),
+        world(pending(0, phase=Phase.FAILED, created_at=NOW - 2), on_ring=ring()),
+        ["create chat-1-1"],
+    ),
+    Row(
+        "a pod that was evicted after a long life is replaced at once, though another one rests",
+        desired(2),
+        world(
+            pending(0, phase=Phase.FAILED, created_at=NOW - 2),
+            pending(1, phase=Phase.FAILED, reason="Evicted"),
+            on_ring=ring(),
+        ),
+        ["create chat-1-2", "delete chat-1-1"],
     ),
     Row(
         "a pod whose labels were changed gets them back",

@@ -2,10 +2,10 @@
 
 import pytest
 from tests.support import builders
-from tests.support.builders import desired, loading, member, pending, ring, world
+from tests.support.builders import NOW, desired, loading, member, pending, ring, world
 from tests.support.plan_rows import DRAINING, Row, busy
 
-from kvring_operator.world import Machine
+from kvring_operator.world import Machine, Phase
 
 OLD = builders.old_hash()
 CORDONED = Machine("m1", ready=True, leaving="it is cordoned")
@@ -79,6 +79,17 @@ ROLLING = [
         desired(1),
         world(member(0, template_hash=OLD), loading(0, 2, template_hash="older"), on_ring=ring(member(0))),
         ["BeginDrain chat-0-2"],
+    ),
+    Row(
+        "roll-out: a new pod that was refused a moment ago keeps its place until the next attempt",
+        desired(2),
+        world(
+            member(0, template_hash=OLD),
+            pending(0, 2, phase=Phase.FAILED, created_at=NOW - 2),
+            member(1, template_hash=OLD),
+            on_ring=ring(member(0), member(1)),
+        ),
+        [],
     ),
     Row(
         "another version of the hash function is no drift",
