@@ -1,5 +1,7 @@
 """What /openapi.json promises is what clients get: schemathesis makes requests from it, good and bad."""
 
+from typing import Any
+
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -27,6 +29,13 @@ def test_every_answer_is_one_that_the_document_promises(node: Node, mode: Genera
         )
         @given(operation.as_strategy(generation_mode=mode))
         def ask(case: schemathesis.Case) -> None:
-            case.call_and_validate(timeout=30, excluded_checks=[checks.positive_data_acceptance])
+            case.call_and_validate(
+                timeout=30, excluded_checks=[checks.positive_data_acceptance, *_waived(case)]
+            )
 
         ask()
+
+
+def _waived(case: schemathesis.Case) -> list[Any]:
+    """A batch answers 200, and refuses each of its requests by itself."""
+    return [checks.negative_data_rejection] if case.operation.path == "/v1/batch" else []
