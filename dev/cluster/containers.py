@@ -7,8 +7,8 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from dev import build, commands
-from dev.cluster import machine_parts, processes
+from dev import build, commands, registry
+from dev.cluster import layout, machine_parts, processes
 from dev.cluster.layout import Machine
 
 NAMESPACE = "k8s.io"
@@ -17,9 +17,16 @@ GONE_S = 10.0
 
 
 def give_pause_image(machine: Machine) -> None:
-    """Imports the image of the container that holds a pod's namespaces, unless containerd has it."""
-    if machine_parts.PAUSE_IMAGE not in _ctr(machine, "images", "list", "--quiet").split():
-        give_image(machine, build.program(build.PAUSE, "pause"), machine_parts.PAUSE_IMAGE)
+    """Imports the image of the container that holds a pod's namespaces, unless containerd has it.
+
+    The registry gets it, too, for the kubelet that removes it: short of disk, or since it looks unused.
+    """
+    image = machine_parts.PAUSE_IMAGE
+    if image not in _ctr(machine, "images", "list", "--quiet").split():
+        give_image(machine, build.program(build.PAUSE, "pause"), image)
+    repository, _, tag = image.removeprefix(f"{layout.REGISTRY}/").partition(":")
+    if not registry.holds(layout.REGISTRY, repository, tag):
+        _ctr(machine, "images", "push", "--plain-http", image)
 
 
 def give_image(machine: Machine, program: Path, reference: str) -> None:

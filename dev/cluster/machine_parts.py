@@ -9,7 +9,7 @@ from dev.cluster.layout import Machine
 from dev.cluster.processes import Component
 
 CNI_PLUGINS = Path("/usr/lib/cni")
-PAUSE_IMAGE = "localhost/kvring/pause:1"
+PAUSE_IMAGE = f"{layout.REGISTRY}/kvring/pause:1"
 KUBELET_PORT = 10250
 KUBELET_HEALTH_PORT = 10248
 PROXY_HEALTH_PORT = 10256
@@ -115,9 +115,14 @@ def kubelet(machine: Machine) -> Component:
         "podLogsDir": str(machine.folder / "podlogs"),
         "volumePluginDir": str(folder / "plugins"),
         "makeIPTablesUtilChains": False,
-        "evictionHard": {"memory.available": "200Mi", "nodefs.available": "2%", "imagefs.available": "2%"},
-        "imageGCHighThresholdPercent": 99,
-        "imageGCLowThresholdPercent": 98,
+        # In bytes: a few percent of a developer's large disk would be room for years.
+        "evictionHard": {
+            "memory.available": "200Mi",
+            "nodefs.available": "500Mi",
+            "imagefs.available": "500Mi",
+        },
+        "imageGCHighThresholdPercent": 100,  # of a disk that holds much else: so by age
+        "imageMaximumGCAge": "2h",
         "nodeStatusUpdateFrequency": "5s",
         "syncFrequency": "30s",
         "serializeImagePulls": False,
