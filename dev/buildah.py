@@ -44,11 +44,13 @@ def push(image: str, reference: str) -> None:
     run("push", "--tls-verify=false", "--compression-format=zstd", image, f"docker://{reference}")
 
 
-def keep_newest(name: str, number: int) -> None:
-    """Removes the older images of one name and the layers that only they held."""
-    listed = run("images", "--format={{.CreatedAtRaw}} {{.Name}}:{{.Tag}}", "--filter", f"reference={name}")
-    for line in sorted(listed.splitlines(), reverse=True)[number:]:
-        run("rmi", line.split()[-1])
+def keep_newest(name: str, number: int) -> list[str]:
+    """Removes the older images of one name and the layers that only they held; returns the tags that stay."""
+    listed = run("images", "--format={{.CreatedAtRaw}} {{.Tag}}", "--filter", f"reference={name}")
+    tags = [line.split()[-1] for line in sorted(listed.splitlines(), reverse=True)]
+    for tag in tags[number:]:
+        run("rmi", f"{name}:{tag}")
+    return tags[:number]
 
 
 def _storage() -> Path:

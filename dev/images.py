@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev import alone, baseimage, buildah, commands, failure, paths, progress, registry
-from dev.cluster import layout
+from dev import alone, baseimage, buildah, commands, failure, paths, preflight, progress, registry
+from dev.cluster import control_plane, layout
 from dev.preflight import Program
 
 PROGRAMS = (Program("buildah", "buildah"), Program("debootstrap", "debootstrap"))
 ENGINES = ("docker", "podman", "buildah")
-KEPT_BUILDS = 3  # of each image, in buildah's storage
+KEPT_BUILDS = 3  # of each image, in buildah's storage and in the local registry
 PUSH_S = 1800
 UV_CACHE = "/tmp/uv-cache"  # in the build's container, as the Dockerfiles say
 
@@ -96,6 +96,7 @@ def _build_here(image: Image, env: Mapping[str, str]) -> Reference:
     reference = Reference(f"{layout.REGISTRY}/{image.repository}", tag(image, baseimage.name()))
     if registry.holds(layout.REGISTRY, image.repository, reference.tag):
         return reference
+    preflight.install(PROGRAMS)
     with alone.holding(paths.images() / "build.lock"):
         buildah.forget_interrupted()
         base = baseimage.ensure()
@@ -109,8 +110,10 @@ def _build_here(image: Image, env: Mapping[str, str]) -> Reference:
             buildah.build(image.dockerfile, image.root, local, *options)
         with progress.step(f"image {image.name}: push {reference}"):
             buildah.push(local, str(reference))
-        buildah.keep_newest(f"localhost/{image.repository}", KEPT_BUILDS)
+        kept = buildah.keep_newest(f"localhost/{image.repository}", KEPT_BUILDS)
         buildah.keep_newest(f"localhost/{image.repository}-deps", 1)
+        if registry.keep_only(layout.REGISTRY, image.repository, kept):
+            control_plane.sweep_registry()
     return reference
 
 
@@ -161,14 +164,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("image", nargs="?", choices=[*BY_NAME, "all"], default="all")
     options = parser.parse_args(arguments)
     wanted = BY_NAME.values() if options.image == "all" else [BY_NAME[options.image]]
-    try:
-        references = [build(image, os.environ) for image in wanted]
-    except failure.Failure as failed:
-        print(f"error: {failed}", file=sys.stderr)
-        return 1
-    print(*references, sep="\n")
+    print(*[build(image, os.environ) for image in wanted], sep="\n")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(failure.exit_code(lambda: main(sys.argv[1:])))

@@ -65,11 +65,20 @@ def ensure(programs: Sequence[Program]) -> None:
             "the local cluster needs root: it makes containers, network links and mounts",
             "run it as root (sudo -E make …), or on your own: CLUSTER=context IMAGES=registry make run",
         )
+    install(programs)
+    for check in CHECKS:
+        check()
+
+
+def install(programs: Sequence[Program]) -> None:
+    """Installs those that are missing, where that is possible.
+
+    Raises:
+        Failure: one is missing still.
+    """
     missing = [program for program in programs if not program.is_there()]
     if missing:
         _install(missing)
-    for check in CHECKS:
-        check()
 
 
 def _install(missing: Sequence[Program]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dev import alone, paths
+from dev.cluster import control_plane
 
 REPO = Path(__file__).resolve().parent.parent
 PREPARE = (
@@ -43,10 +44,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def on_the_cluster(pytest_arguments: Sequence[str]) -> int:
     """Prepare what is missing, run the tests, stop the cluster if it was not running before."""
-    was_up = (
-        subprocess.run(module("dev.cluster", "status"), cwd=REPO, capture_output=True, check=False).returncode
-        == 0
-    )
+    was_up = control_plane.is_there()  # perhaps with a part down, or a machine cut off on purpose
     try:
         for name, words in PREPARE:
             if code := stage(name, module(*words)):

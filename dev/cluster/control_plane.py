@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from dev import build, paths
-from dev.cluster import layout, pki, probes
+from dev import build, commands, paths
+from dev.cluster import layout, pki, probes, processes
 from dev.cluster.layout import ADDRESS
 from dev.cluster.processes import Component
 
@@ -172,7 +172,7 @@ def dns() -> Component:
 
 def registry() -> Component:
     """Serves the images built here to all machines; its blobs outlive the cluster."""
-    config = paths.run() / "registry.json"
+    config = _registry_settings()
     settings = {
         "version": 0.1,
         "log": {"level": "warn"},
@@ -186,6 +186,22 @@ def registry() -> Component:
         ready=probes.http(f"http://{layout.REGISTRY}/v2/"),
         files={config: json.dumps(settings, indent=2)},
     )
+
+
+def sweep_registry() -> None:
+    """Removes what no tag holds any more. Nobody may push meanwhile."""
+    commands.run(["docker-registry", "garbage-collect", "--delete-untagged", _registry_settings()])
+
+
+def is_there() -> bool:
+    """Whether any of it runs."""
+    return paths.kubeconfig().exists() and any(
+        processes.is_running(part) for stage in stages() for part in stage
+    )
+
+
+def _registry_settings() -> Path:
+    return paths.run() / "registry.json"
 
 
 def _secure_server() -> tuple[str, ...]:

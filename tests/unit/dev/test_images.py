@@ -1,7 +1,9 @@
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from dev import failure, images, registry
@@ -98,11 +100,30 @@ def test_our_dockerfiles_name_no_registry_and_run_as_nobody_in_particular(image:
 
 
 class _Registry(BaseHTTPRequestHandler):
-    """Knows one tag."""
+    """Knows some tags; two of them stand for the same image."""
+
+    MANIFESTS = "/v2/kvring/node/manifests/"
+    digests: ClassVar[dict[str, str]] = {}
 
     def do_HEAD(self) -> None:
-        known = self.path == "/v2/kvring/node/manifests/src-1" and "oci.image" in self.headers["Accept"]
-        self.send_response(200 if known else 404)
+        digest = self.digests.get(self.path.removeprefix(self.MANIFESTS))
+        self.send_response(200 if digest and "oci.image" in self.headers["Accept"] else 404)
+        self.send_header("Docker-Content-Digest", digest or "")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        assert self.path == "/v2/kvring/node/tags/list"
+        body = json.dumps({"name": "kvring/node", "tags": list(self.digests) or None}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_DELETE(self) -> None:
+        digest = self.path.removeprefix(self.MANIFESTS)
+        for tag in [tag for tag, held in self.digests.items() if held == digest]:
+            del self.digests[tag]
+        self.send_response(202)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -111,7 +132,8 @@ class _Registry(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    """Of a registry that knows `kvring/node:src-1`."""
+    """Of a registry that knows `kvring/node:src-1` and a few more."""
+    _Registry.digests = {"src-1": "sha256:1", "old": "sha256:1", "older": "sha256:0", "oldest": "sha256:00"}
     with ThreadingHTTPServer(("127.0.0.1", 0), _Registry) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -123,6 +145,18 @@ def address() -> Iterator[str]:
 def test_a_registry_is_asked_whether_it_holds_a_tag(address: str) -> None:
     assert registry.holds(address, "kvring/node", "src-1")
     assert not registry.holds(address, "kvring/node", "src-2")
+
+
+def test_a_registry_forgets_all_tags_but_some_and_what_these_stand_for(address: str) -> None:
+    assert registry.keep_only(address, "kvring/node", ["src-1", "never-pushed"])
+    assert _Registry.digests == {"src-1": "sha256:1", "old": "sha256:1"}
+
+    assert not registry.keep_only(address, "kvring/node", ["src-1"]), "there is nothing more to forget"
+
+
+def test_a_registry_without_tags_has_nothing_to_forget(address: str) -> None:
+    _Registry.digests = {}
+    assert not registry.keep_only(address, "kvring/node", [])
 
 
 def test_a_registry_that_does_not_answer_is_a_failure_with_a_remedy(address: str) -> None:
