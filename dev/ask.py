@@ -5,6 +5,8 @@ import sys
 from typing import Any
 
 from dev import progress
+from dev.cluster import wait
+from dev.failure import Failure
 from dev.target import Target
 
 PROMPT = '''class Stack:
@@ -33,7 +35,7 @@ def show(cluster: Target, namespace: str, pool: dict[str, Any]) -> None:
     """Prints the answer to a prompt with its usage, then the same prompt's again with its cached tokens."""
     service, model = pool["metadata"]["name"], pool["spec"]["model"]["servedName"]
     with progress.step("ask"):
-        first = complete(cluster, namespace, service, model, PROMPT)
+        first = _first_answer(cluster, namespace, service, model)
     print(f"\n{PROMPT}{_bold(first['choices'][0]['text'])}\n\nusage: {json.dumps(first['usage'])}")
     # The Service picks a member at random, and each member remembers what it has computed itself:
     # after as many turns as there are members, one of them has seen the prompt before.
@@ -42,6 +44,22 @@ def show(cluster: Target, namespace: str, pool: dict[str, Any]) -> None:
         if again["usage"]["prompt_tokens_details"]["cached_tokens"]:
             break
     print(f"again: {json.dumps(again['usage'])}\n")
+
+
+def _first_answer(cluster: Target, namespace: str, service: str, model: str) -> Any:
+    """Asks until somebody answers: for a moment a cluster just started says what was true when it ended."""
+    answers: list[Any] = []
+    refusals: list[str] = []
+
+    def is_answered() -> bool:
+        try:
+            answers.append(complete(cluster, namespace, service, model, PROMPT))
+        except Failure as refused:
+            refusals.append(refused.what)
+        return bool(answers)
+
+    wait.until(is_answered, "an answer of the model", ANSWER_S, lambda: refusals[-1])
+    return answers[0]
 
 
 def _bold(text: str) -> str:

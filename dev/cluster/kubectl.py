@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dev import build, commands, paths
+from dev.failure import Failure
 
 
 def run(*words: str, stdin: str | None = None, timeout_s: float = 60) -> str:
@@ -42,9 +43,10 @@ def apply(objects: Sequence[dict[str, Any]]) -> None:
 
 def is_ready(node: str, said_after: datetime.datetime | None = None) -> bool:
     """Whether the machine of this name is Ready, and its kubelet said so no earlier than `said_after`."""
-    if not succeeds("get", "node", node):
+    try:
+        conditions = get("node", node)["status"].get("conditions", [])
+    except Failure:  # not registered yet, or the API server is busy
         return False
-    conditions = get("node", node)["status"].get("conditions", [])
     ready = [c for c in conditions if c["type"] == "Ready" and c["status"] == "True"]
     if said_after is None:
         return bool(ready)

@@ -74,10 +74,12 @@ def remove(machine: Machine) -> None:
 
 
 def _make_link(machine: Machine) -> None:
-    inside, far_end = machine.enter(), f"{machine.link}x"
-    commands.run(["ip", "link", "add", machine.link, "type", "veth", "peer", "name", far_end])
-    commands.run(["ip", "address", "add", f"{machine.gateway}/24", "dev", machine.link])
-    commands.run(["ip", "link", "set", machine.link, "up"])
+    """Gives it its name last, and leaves it down: one that was interrupted is no link, and made anew."""
+    inside, near_end, far_end = machine.enter(), f"{machine.link}n", f"{machine.link}x"
+    if _named(near_end):
+        commands.run(["ip", "link", "delete", near_end])
+    commands.run(["ip", "link", "add", near_end, "type", "veth", "peer", "name", far_end])
+    commands.run(["ip", "address", "add", f"{machine.gateway}/24", "dev", near_end])
     commands.run(["ip", "link", "set", far_end, "netns", str(machine.namespace)])
     commands.run([*inside, "ip", "link", "set", "lo", "up"])
     commands.run([*inside, "ip", "link", "set", far_end, "name", "eth0"])
@@ -85,12 +87,17 @@ def _make_link(machine: Machine) -> None:
     commands.run([*inside, "ip", "link", "set", "eth0", "up"])
     commands.run([*inside, "ip", "route", "add", "default", "via", machine.gateway])
     commands.run([*inside, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
+    commands.run(["ip", "link", "set", near_end, "name", machine.link])
 
 
 def _link(machine: Machine) -> list[dict[str, list[str]]]:
     """The host's end of the link as `ip` describes it, in a list; an empty one if there is none."""
+    return _named(machine.link)
+
+
+def _named(link: str) -> list[dict[str, list[str]]]:
     links = json.loads(commands.run(["ip", "-json", "link", "show"]))
-    return [link for link in links if link["ifname"] == machine.link]
+    return [found for found in links if found["ifname"] == link]
 
 
 def _setting(name: str) -> Path:

@@ -1,10 +1,9 @@
 """Questions to a component: are you ready? Each answers yes or no and never raises."""
 
-import socket
 import ssl
-import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 
 from dev import commands
@@ -25,20 +24,7 @@ def http(url: str, authority: Path | None = None) -> Probe:
             handlers = [urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)]
             with urllib.request.build_opener(*handlers).open(url, timeout=TIMEOUT_S) as answer:
                 return bool(answer.status == 200)
-        except (OSError, urllib.error.HTTPError):
-            return False
-
-    return ready
-
-
-def listening(address: str, port: int) -> Probe:
-    """Ready when a TCP connection is accepted."""
-
-    def ready() -> bool:
-        try:
-            with socket.create_connection((address, port), timeout=TIMEOUT_S):
-                return True
-        except OSError:
+        except (OSError, HTTPException):
             return False
 
     return ready

@@ -188,8 +188,10 @@ def _handle(record: Record) -> Iterator[int | None]:
     """A pidfd that surely is the record's process, since it is checked after opening; None if it is gone."""
     try:
         handle = os.pidfd_open(record.pid)
-    except ProcessLookupError:
-        yield None
+    except OSError:
+        if record.is_alive():
+            raise
+        yield None  # nobody has that number now, or a thread of somebody else's, which has no pidfd
         return
     try:
         yield handle if record.is_alive() else None
