@@ -14,7 +14,7 @@ from kvring_contract import names
 from kvring_contract.api import Key
 from kvring_operator.assembly import Operator
 from kvring_operator.clock import SystemClock
-from kvring_operator.kube import Kube
+from kvring_operator.kube import ApiError, Kube
 from kvring_operator.nodes import Nodes
 from kvring_operator.resources import CLUSTERS, EVENTS, MACHINES, PODS
 from kvring_operator.settings import Settings
@@ -40,6 +40,8 @@ class House:
     def __init__(self, api: ApiDouble, nodes: NodesDouble) -> None:
         self.api, self.nodes = api, nodes
         self.operator: Operator | None = None
+        self.deposed = False
+        """Whether another replica may lead by now."""
         self._running: asyncio.Task[None] | None = None
         self._clients: list[Kube | Nodes] = []
 
@@ -48,9 +50,14 @@ class House:
         kube, nodes = Kube(self.api.login), Nodes(clock, self.nodes.port)
         self._clients = [kube, nodes]
         settings = Settings("kvring/node:1", watch_namespaces=watch_namespaces)
-        self.operator = Operator(settings, kube, nodes, clock, lambda: 7, lambda: 0.0)
+        self.operator = Operator(settings, kube, nodes, clock, self._fencing, lambda: 0.0)
         self._running = asyncio.create_task(self.operator.run())
         self.operator.queue.add(KEY)
+
+    def _fencing(self) -> int:
+        if self.deposed:
+            raise ApiError(0, "NotLeading", "another replica may lead")
+        return 7
 
     async def stop(self) -> None:
         if self._running:

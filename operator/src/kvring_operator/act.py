@@ -15,7 +15,7 @@ from kvring_contract.names import RingLabel
 from kvring_operator import actions, children, metrics
 from kvring_operator.caches import Caches
 from kvring_operator.events import Note, Reason
-from kvring_operator.kube import ApiError, Conflict, Kube, NotFound
+from kvring_operator.kube import AlreadyExists, ApiError, Conflict, Kube, NotFound
 from kvring_operator.nodes import NoAnswer, Nodes
 from kvring_operator.resources import CHILDREN, CLUSTERS, CONFIG_MAPS, PODS, SECRETS, Resource
 from kvring_operator.world import Pod, Refusal, World
@@ -34,14 +34,14 @@ _log = logging.getLogger(__name__)
 class Outcome:
     """What came of a plan.
 
-    `retry` asks for another look at once: a node has done what it was told. `conflict`: something was not as
-    it had been seen.
+    `retry` asks for another look at once: a node has done what it was told. `trouble` asks for one after a
+    back-off: something was not as it had been seen, or the API server failed at something.
     """
 
     refusals: tuple[Refusal, ...]
     notes: tuple[Note, ...]
     retry: bool
-    conflict: Conflict | None = None
+    trouble: ApiError | None = None
 
 
 class Hands:
@@ -57,11 +57,11 @@ class Hands:
     async def carry_out(self, world: World, plan: tuple[actions.Action, ...], internal_key: bytes) -> Outcome:
         """All actions in order; after a pod was refused, its like would be, too, and is left for later.
 
-        Raises `ApiError` when the API server is in trouble (the rest is left undone).
+        Raises `ApiError` when no request would get through (the rest is left undone).
         """
         refusals: list[Refusal] = []
         notes: list[Note] = []
-        conflict: Conflict | None = None
+        trouble: ApiError | None = None
         full = False
         self._fencing()  # also a plan without actions is followed by writes: status and Events
         told = [action for action in plan if isinstance(action, actions.PushRing | actions.AskDrain)]
@@ -76,14 +76,15 @@ class Hands:
             except ApiError as error:
                 if isinstance(action, actions.PublishRing):
                     told = []
+                if isinstance(error, Conflict) or error.fault:
+                    trouble = error
                 if isinstance(error, Conflict):
-                    conflict = error
                     _log.info("%s: %s: %s", world.metadata.key, _name(action), error)
                     continue
                 refusals.append(_refused(action, error))
                 full |= isinstance(action, actions.CreatePod) and error.reason != Reason.NAME_TAKEN
         answered = await asyncio.gather(*(self._tell(world, action, internal_key) for action in told))
-        return Outcome(tuple(refusals), tuple(notes), any(answered), conflict)
+        return Outcome(tuple(refusals), tuple(notes), any(answered), trouble)
 
     async def _do(self, world: World, action: actions.Action) -> None:
         self._fencing()
@@ -147,7 +148,7 @@ class Hands:
         )
         try:
             await self._kube.create(SECRETS, manifest)
-        except Conflict:
+        except AlreadyExists:
             await self._insist_on_ours(world, SECRETS, manifest)
             await self._kube.patch(
                 SECRETS, key.namespace, manifest["metadata"]["name"], {"data": manifest["data"]}
@@ -184,7 +185,7 @@ class Hands:
         meta = action.manifest["metadata"]
         try:
             self._caches.wrote(PODS, await self._kube.create(PODS, action.manifest))
-        except Conflict as error:
+        except AlreadyExists as error:
             found = await self._kube.get(PODS, meta["namespace"], meta["name"])
             owners = {owner["uid"] for owner in found["metadata"].get("ownerReferences") or ()}
             if world.metadata.uid not in owners:
@@ -267,16 +268,22 @@ def _taken(resource: Resource, name: str) -> ApiError:
 
 
 def _refused(action: actions.Action, error: ApiError) -> Refusal:
-    """What to tell of a refusal; raises what is none, but trouble of the API server."""
+    """What to tell of a refusal; raises what is none, because it has nothing to do with the action."""
     metrics.ACTIONS.labels(_name(action), "failed").inc()
-    if error.transient or error.code == 401:
+    if error.general:
         raise error
     return _refusal(action, error)
 
 
 def _refusal(action: actions.Action, error: ApiError) -> Refusal:
-    """What a person can do about a request that the API server will never accept as it is."""
+    """What a person can do about a request that the API server does not accept as it is."""
     text = error.message
+    if error.fault:
+        return Refusal(
+            Reason.REFUSED,
+            f"{_name(action)}: {text}. The API server failed at it ({error.code}); if a webhook is named, "
+            "mend or remove it. It is tried again by itself.",
+        )
     if "exceeded quota" in text:
         return Refusal(
             Reason.QUOTA_EXCEEDED, f"{text}. Raise the quota, or lower spec.replicas or spec.resources."
@@ -300,13 +307,13 @@ def _note(action: actions.Action) -> list[Note]:
             return [Note(Reason.MEMBER_CREATED, f"{manifest['metadata']['name']}: {reason}")]
         case actions.BeginDrain(pod, _, reason):
             return [Note(Reason.MEMBER_LEAVING, f"{pod.name}: {reason}")]
-        case actions.FinishDrain(pod, reason) if "drain.timeout" in reason:
+        case actions.FinishDrain(pod, reason, timed_out=True):
             return [Note(Reason.DRAIN_TIMED_OUT, f"{pod.name}: {reason}", warning=True)]
         case actions.DeletePod(pod, _, reason):
             return [Note(Reason.MEMBER_LEFT, f"{pod.name}: {reason}")]
         case actions.PublishRing(_, reason):
             return [Note(Reason.RING_TURNED, reason)]
-        case actions.ApplyChild(manifest, reason) if reason == "somebody changed it":
+        case actions.ApplyChild(manifest, reason, heals=True):
             return [Note(Reason.CHILD_HEALED, f"{manifest['kind']} {manifest['metadata']['name']}: {reason}")]
         case actions.Relabel(pod, _, reason):
             return [Note(Reason.LABELS_HEALED, f"{pod.name}: {reason}")]

@@ -31,10 +31,11 @@ class MakeKey:
 
 @dataclass(frozen=True)
 class ApplyChild:
-    """Make a Service, ConfigMap or PodDisruptionBudget what it should be."""
+    """Make a Service or PodDisruptionBudget what it should be; `heals` when somebody had changed it."""
 
     manifest: Mapping[str, Any]
     reason: str
+    heals: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,11 @@ class AskDrain:
 
 @dataclass(frozen=True)
 class FinishDrain:
-    """Label a pod `drained`: evictions may take it, too."""
+    """Label a pod `drained`: evictions may take it, too. `timed_out` when it still had work to do."""
 
     pod: Pod
     reason: str
+    timed_out: bool = False
 
 
 @dataclass(frozen=True)

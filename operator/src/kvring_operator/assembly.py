@@ -43,6 +43,7 @@ class Operator:
             Observer(kube, nodes, self._caches),
             Hands(kube, nodes, self._caches, fencing),
             pod.Image(settings.node_image, settings.node_image_pull_policy),
+            fencing,
         )
 
     async def run(self) -> None:

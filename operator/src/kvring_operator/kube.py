@@ -59,12 +59,14 @@ class ApiError(Exception):
         self.details = details or {}
 
     @property
-    def transient(self) -> bool:
-        """Whether the same request may succeed later without any change.
+    def general(self) -> bool:
+        """Whether any other request would fare the same: no answer, not logged in, too many requests."""
+        return self.code in (0, 401, 429)
 
-        No answer, overload, server fault.
-        """
-        return self.code in (0, 408, 429) or self.code >= 500
+    @property
+    def fault(self) -> bool:
+        """Whether the server, or a webhook that it asks, failed at just this request (5xx)."""
+        return self.code >= 500
 
 
 class NotFound(ApiError):
@@ -72,7 +74,11 @@ class NotFound(ApiError):
 
 
 class Conflict(ApiError):
-    """409: it exists already, or it changed since it was read."""
+    """409: it exists already, or it, or a quota that counts it, changed since it was read."""
+
+
+class AlreadyExists(Conflict):
+    """409 of a creation whose name is taken."""
 
 
 class Gone(ApiError):
@@ -254,5 +260,6 @@ def _error(code: int, content: bytes) -> ApiError:
 
 
 def _status_error(code: int, status: Mapping[str, Any]) -> ApiError:
-    kind = _KINDS.get(code, ApiError)
-    return kind(code, status.get("reason") or "", status.get("message") or "", status.get("details"))
+    reason = status.get("reason") or ""
+    kind = AlreadyExists if (code, reason) == (409, "AlreadyExists") else _KINDS.get(code, ApiError)
+    return kind(code, reason, status.get("message") or "", status.get("details"))

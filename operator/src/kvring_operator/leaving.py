@@ -74,7 +74,7 @@ def _drain(desired: Desired, world: World, pod: Pod, now: float, *, told: bool) 
         )
     if _late(desired, pod, now) and desired.on_drain_timeout is OnTimeout.DELETE:
         left = "an unknown number of" if report is None else str(report.num_running + report.num_waiting)
-        return FinishDrain(pod, f"drain.timeout is over with {left} requests left")
+        return FinishDrain(pod, f"drain.timeout is over with {left} requests left", timed_out=True)
     return None
 
 

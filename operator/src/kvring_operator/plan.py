@@ -89,7 +89,7 @@ def _foundations(desired: Desired, world: World) -> Iterable[Action]:
         if found is None:
             yield ApplyChild(manifest, "it does not exist")
         elif not children.fits(manifest, found):
-            yield ApplyChild(manifest, "somebody changed it")
+            yield ApplyChild(manifest, "somebody changed it", heals=True)
 
 
 def _publish(world: World, ring: Ring) -> Iterable[Action]:
@@ -187,7 +187,7 @@ def _waiting(desired: Desired, world: World, ring: Ring, layout: slots.Layout) -
 
 
 def _wait(world: World, ring: Ring, now: float) -> float | None:
-    """At least `POLL_S`: the same world would be looked at in a hot loop. The end of a drain needs no more."""
+    """At least `POLL_S`, or an unchanged world would be a hot loop; a drain's end needs no more."""
     waits = [POLL_S] if members.pods_to_tell(world, ring) else []
     for found in world.pods:
         asked = found.container.running and not (found.deleting or world.machine_away(found))

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 from kvring_contract import api, names
@@ -11,7 +12,7 @@ from kvring_operator import actions, checks, desire, metrics, moments, plan, pod
 from kvring_operator.act import Hands, Outcome
 from kvring_operator.clock import Clock
 from kvring_operator.events import Note
-from kvring_operator.kube import ApiError, Conflict, Kube, NotFound, Object
+from kvring_operator.kube import AlreadyExists, ApiError, Conflict, Kube, NotFound, Object
 from kvring_operator.observe import Observer
 from kvring_operator.resources import CLUSTERS, EVENTS
 from kvring_operator.workqueue import WorkQueue
@@ -38,14 +39,16 @@ class Reconciler:
         observer: Observer,
         hands: Hands,
         image: pod.Image,
+        fencing: Callable[[], int],
     ) -> None:
-        """`image` is what members run."""
+        """`image` is what members run; `fencing` raises `ApiError` when another replica may lead by now."""
         self._kube = kube
         self._clock = clock
         self._queue = queue
         self._observer = observer
         self._hands = hands
         self._image = image
+        self._fencing = fencing
 
     async def visit(self, key: Key) -> None:
         """One visit, counted and timed; a failure brings the key back later."""
@@ -93,14 +96,15 @@ class Reconciler:
         if not any(isinstance(action, actions.RemoveFinalizer) for action in step.actions):
             case = checks.Case(cluster.spec, desired, world, now, outcome.refusals)
             await self._write(world, report.make(case, step))
-        if outcome.conflict is not None:
-            raise outcome.conflict  # the caches lag behind: look again, ever later
+        if outcome.trouble is not None:
+            raise outcome.trouble  # the caches lag behind, or the API server: look again, ever later
         return _wait(key, step, outcome)
 
     async def _write(self, world: World, made: report.Report) -> None:
         """The status, if it says something new, and the Events that are worth it."""
         key = world.metadata.key
         if made.status != world.status:
+            self._fencing()
             change = {"status": _replacing(world.status, made.status)}
             try:
                 await self._kube.patch(CLUSTERS, key.namespace, key.name, change, "status")
@@ -110,12 +114,13 @@ class Reconciler:
 
     async def _note(self, world: World, notes: tuple[Note, ...]) -> None:
         for note in notes:
+            self._fencing()
             try:
                 await self._kube.create(EVENTS, _event(world, note, self._clock.wall()))
-            except Conflict:
+            except AlreadyExists:
                 _log.debug("%s: said already: %s", world.metadata.key, note.message)
             except ApiError as error:
-                if error.transient:
+                if error.general:
                     raise
                 _log.info("%s: an Event was refused: %s", world.metadata.key, error)
 

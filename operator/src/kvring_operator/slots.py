@@ -156,7 +156,10 @@ def _rank(pod: Pod) -> tuple[bool, bool, int]:
 
 @dataclass
 class _Rollout:
-    """What `_roll` works with; grows `creations`, `dismissals` and `waiting`. `resting` slots get no pod now."""
+    """What `_roll` works with; grows `creations`, `dismissals` and `waiting`.
+
+    Slots that are `resting` get no pod now.
+    """
 
     desired: Desired
     world: World

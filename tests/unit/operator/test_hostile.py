@@ -215,6 +215,47 @@ async def test_a_quota_costs_one_attempt_a_visit_however_many_pods_are_missing(h
     assert len(tried) <= len(visits)
 
 
+async def test_a_quota_that_is_counted_anew_at_the_moment_is_asked_again(house: House) -> None:
+    """The API server's quota controller answers 409 to creations that come all at once."""
+    house.api.fail(
+        "POST", "/pods", 409, "Operation cannot be fulfilled on resourcequotas: try again", times=3
+    )
+    house.create(2)
+    house.wake()
+
+    await house.settle("chat-0-1", "chat-1-1")
+    assert house.reason("Degraded") == "Healthy"
+
+
+async def test_a_broken_webhook_is_told_and_stops_nothing_else(house: House) -> None:
+    broken = 'Internal error occurred: failed calling webhook "check.example.com": connection refused'
+    house.api.fail("POST", "/services", 500, broken, times=10_000)
+    house.api.fail("PATCH", "/services", 500, broken, times=10_000)
+    house.api.fail("POST", "/events", 500, broken, times=10_000)
+    house.create(1)
+    house.wake()
+    await house.has_pods("chat-0-1")
+    failed = visits("failed")
+    house.run_pod("chat-0-1")
+
+    await until(lambda: house.gate("chat-0-1") == "True")
+    assert house.reason("Degraded") == "Refused"
+    assert "check.example.com" in house.message("Degraded")
+    assert "mend or remove it" in house.message("Degraded")
+    await until(lambda: visits("failed") > failed)
+
+
+async def test_who_may_lead_no_more_writes_neither_status_nor_event(house: House) -> None:
+    house.deposed = True
+    house.create(1, cache={"size": {"min": "9Gi", "initial": "1Gi", "max": "2Gi"}})
+    failed = visits("failed")
+    house.wake()
+
+    await until(lambda: visits("failed") >= failed + 2)
+
+    assert house.api.writes == []
+
+
 async def test_a_name_that_is_taken_keeps_no_other_slot_empty(house: House) -> None:
     house.api.put(PODS, {"metadata": {"name": "chat-0-1", "namespace": "default"}, "spec": {}})
     house.create(2)

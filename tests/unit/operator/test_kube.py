@@ -7,7 +7,7 @@ import pytest
 from tests.support.api_double import ApiDouble
 from tests.support.poll_async import until
 
-from kvring_operator.kube import ApiError, Conflict, Gone, Kube, NotFound
+from kvring_operator.kube import AlreadyExists, ApiError, Conflict, Gone, Kube, NotFound
 from kvring_operator.login import Login
 from kvring_operator.resources import CLUSTERS, MACHINES, PODS, SERVICES
 
@@ -88,36 +88,49 @@ async def test_a_delete_takes_only_what_was_meant(api: ApiDouble, kube: Kube) ->
 
 
 @pytest.mark.parametrize(
-    ("code", "kind", "transient"),
+    ("code", "kind", "general", "fault"),
     [
-        (404, NotFound, False),
-        (409, Conflict, False),
-        (410, Gone, False),
-        (403, ApiError, False),
-        (429, ApiError, True),
-        (500, ApiError, True),
-        (504, ApiError, True),
+        (401, ApiError, True, False),
+        (403, ApiError, False, False),
+        (404, NotFound, False, False),
+        (409, Conflict, False, False),
+        (410, Gone, False, False),
+        (429, ApiError, True, False),
+        (500, ApiError, False, True),
+        (504, ApiError, False, True),
     ],
 )
 async def test_each_refusal_has_its_kind(
-    api: ApiDouble, kube: Kube, code: int, kind: type[ApiError], transient: bool
+    api: ApiDouble, kube: Kube, code: int, kind: type[ApiError], general: bool, fault: bool
 ) -> None:
     api.fail("GET", "/pods/a", code, "why not")
 
     with pytest.raises(kind) as caught:
         await kube.get(PODS, "default", "a")
 
-    assert (code, "why not", transient) == (caught.value.code, caught.value.message, caught.value.transient)
+    error = caught.value
+    assert (code, "why not", general, fault) == (error.code, error.message, error.general, error.fault)
 
 
-async def test_no_answer_is_a_transient_error() -> None:
+async def test_a_taken_name_is_one_conflict_and_a_busy_quota_another(api: ApiDouble, kube: Kube) -> None:
+    await kube.create(PODS, pod("a"))
+    with pytest.raises(AlreadyExists):
+        await kube.create(PODS, pod("a"))
+
+    api.fail("POST", "/pods", 409, "Operation cannot be fulfilled on resourcequotas")
+    with pytest.raises(Conflict) as caught:
+        await kube.create(PODS, pod("b"))
+    assert not isinstance(caught.value, AlreadyExists)
+
+
+async def test_no_answer_says_nothing_about_the_request() -> None:
     nobody = Kube(Login("http://127.0.0.1:9"))
 
     with pytest.raises(ApiError) as caught:
         await nobody.get(PODS, "default", "a")
 
     await nobody.close()
-    assert caught.value.transient
+    assert caught.value.general
 
 
 async def test_a_watch_tells_changes_since_a_version(api: ApiDouble, kube: Kube) -> None:
