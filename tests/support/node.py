@@ -87,11 +87,12 @@ def fake(
     *node_flags: str,
     engine_flags: Sequence[str] = (),
     engine: str = "tests.support.fake_engine",
+    strips_space: bool = False,
 ) -> Iterator[Node]:
     """A node whose engine echoes, or the one given; not waited for."""
     (folder / "termination-log").touch()
     (folder / "journal").touch()
-    model = byte_folder.make(folder / "echo")
+    model = byte_folder.make(folder / "echo", strips_space=strips_space)
     flags = ["--model", str(model), "--host", "127.0.0.1", "--port", "0", "--drain-lag-s", "0.2", *node_flags]
     command = [engine, "--journal", str(folder / "journal"), *engine_flags]
     with _running([*_FAKE, str(folder / "termination-log"), *command, "--", *flags], folder) as node:

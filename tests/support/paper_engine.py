@@ -1,6 +1,6 @@
 """The whole brain around a paper runner: no torch, no model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.support.paper_runner import VOCAB_SIZE, PaperRunner, next_token
@@ -28,7 +28,7 @@ class LetterCodec:
     def decode(self, token_ids: list[int]) -> str:
         return "".join(map(chr, token_ids))
 
-    def detokenizer(self) -> "LetterStream":
+    def detokenizer(self, prompt: Sequence[int]) -> "LetterStream":
         return LetterStream()
 
 

@@ -68,7 +68,9 @@ class Generation:
         # One for each answer that has not ended. A stop string is the front's affair: the engine, which goes
         # on with an answer that one has ended, is told only when all have, and till then not listened to.
         self._open = {
-            index: Wording(tokenizer.detokenizer(), ask.stop, keeps_stop=ask.keeps_stop)
+            index: Wording(
+                tokenizer.detokenizer(submit.prompt_token_ids), ask.stop, keeps_stop=ask.keeps_stop
+            )
             for index in range(submit.params.n)
         }
         self._heard_at: dict[int, float] = {}

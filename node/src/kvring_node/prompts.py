@@ -1,7 +1,7 @@
 """Prompts of every kind made token ids, and held against what the model can take."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -47,8 +47,8 @@ class Tokenizer(Protocol):
     def spell(self, token_id: int, /) -> bytes:
         """What one token spells, byte for byte: perhaps half a character."""
 
-    def detokenizer(self) -> Detokenizer:
-        """For one answer."""
+    def detokenizer(self, prompt: Sequence[int], /) -> Detokenizer:
+        """For one answer to `prompt`."""
 
 
 @dataclass(frozen=True)

@@ -95,8 +95,8 @@ class Codec(Protocol):
         """Token ids of a prompt, with the special tokens that the model wants around it."""
         ...
 
-    def detokenizer(self) -> "TextStream":
-        """A fresh incremental decoder for one sequence."""
+    def detokenizer(self, prompt: Ordered[int]) -> "TextStream":
+        """A fresh incremental decoder for an answer to `prompt`, whose text goes on where that ends."""
         ...
 
 

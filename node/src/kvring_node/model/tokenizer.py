@@ -1,5 +1,7 @@
 """Text to token ids and back, from a folder's tokenizer.json. No torch here: the HTTP front uses it too."""
 
+import codecs
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +17,10 @@ from kvring_node.model.spelling import Spelling
 
 INCOMPLETE = "�"
 """What decoders write for bytes that are no character, or only the start of one."""
+MOST_HELD = 3
+"""A character of UTF-8 has at most one byte more, so that many tokens."""
+CONTEXT_TOKENS = 8
+"""Of a prompt's end: enough to begin and end within a character, with text between."""
 
 
 class Tokenizer:
@@ -39,6 +45,8 @@ class Tokenizer:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._spelling = Spelling(self._tokenizer)
+        added = self._tokenizer.get_added_tokens_decoder()
+        self._special = frozenset(token_id for token_id, token in added.items() if token.special)
         settings = folder / "tokenizer_config.json"
         config = read_json(settings) if settings.exists() else {}
         special_tokens = {name: _text(value) for name, value in config.items() if name.endswith("_token")}
@@ -91,44 +99,75 @@ class Tokenizer:
         """What one token spells, byte for byte: perhaps half a character. Nothing for an unknown one."""
         return self._spelling.spell(token_id)
 
-    def detokenizer(self) -> "Detokenizer":
-        """A fresh incremental decoder."""
-        return Detokenizer(self)
+    def has_text(self, token_id: int) -> bool:
+        """Whether an answer shows it: special tokens and unknown ones have none."""
+        return token_id not in self._special and self._tokenizer.id_to_token(token_id) is not None
+
+    def detokenizer(self, prompt: Sequence[int]) -> "Detokenizer":
+        """A fresh incremental decoder for an answer to `prompt`."""
+        return Detokenizer(self, prompt)
 
 
 class Detokenizer:
-    """Text of a growing list of tokens: all pushes and the flush together are the text of all tokens.
+    """Text of a growing list of tokens: all pushes and the flush together are what they add to the prompt's.
 
     Only a window is decoded again: tokens whose text is out already, kept because decoders treat the first
-    token of a text differently, and tokens whose text is not. While the window ends in no whole character,
-    all that is new is held back.
+    token of a text differently (many take a space off it), and tokens whose text is not. While the window
+    ends in what may become a character, that is held back.
     """
 
-    def __init__(self, tokenizer: Tokenizer):
+    def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int]):
         self._tokenizer = tokenizer
-        self._window: list[int] = []
-        self._num_settled = 0
-        self._sent = ""
+        before = itertools.islice(filter(tokenizer.has_text, reversed(prompt)), CONTEXT_TOKENS)
+        self._window, self._num_settled = _whole_characters([*before][::-1], tokenizer.spell)
+        self._sent = tokenizer.decode(self._window)
 
     def push(self, token_ids: Sequence[int]) -> str:
         """Text that became certain with these tokens; may be empty."""
-        self._window += token_ids
-        new = self.flush()
-        if not new or new.endswith(INCOMPLETE):
-            return ""
-        # Everything is out: what was new becomes the context of what comes.
-        self._window = self._window[self._num_settled :]
-        self._num_settled = len(self._window)
-        self._sent = self._tokenizer.decode(self._window)
-        return new
+        self._window += filter(self._tokenizer.has_text, token_ids)
+        newest = len(self._window)
+        for end in range(newest, max(newest - MOST_HELD, self._num_settled), -1):
+            new = self._text(end)
+            if not new.endswith(INCOMPLETE):
+                return self._settled(end, new)
+        # Among more tokens than any character begins with are wrong bytes: they stay so, whatever comes.
+        end = max(newest - MOST_HELD, self._num_settled)
+        new = self._text(end)
+        return self._settled(end, new) if self._text(newest).startswith(new) else ""
 
     def flush(self) -> str:
         """What is held back, for when no more tokens come."""
-        text = self._tokenizer.decode(self._window)
+        return self._text(len(self._window))
+
+    def _text(self, end: int) -> str:
+        """What the window up to `end` adds to what is out."""
+        text = self._tokenizer.decode(self._window[:end])
         if text.startswith(self._sent):
             return text[len(self._sent) :]
-        # Byte fallback: one wrong byte makes INCOMPLETE of the whole run of bytes, also of what is out.
-        return self._tokenizer.decode(self._window[self._num_settled :])
+        # The answer ends a character that the prompt began. Or byte fallback: one wrong byte makes INCOMPLETE
+        # of the whole run of bytes, also of what is out.
+        return self._tokenizer.decode(self._window[self._num_settled : end])
+
+    def _settled(self, end: int, new: str) -> str:
+        """`new`, which is all up to `end` and out now: what was new becomes the context of what comes."""
+        if new:
+            self._window = self._window[self._num_settled :]
+            self._num_settled = end - self._num_settled
+            self._sent = self._tokenizer.decode(self._window[: self._num_settled])
+        return new
+
+
+def _whole_characters(tail: list[int], spell: Callable[[int], bytes]) -> tuple[list[int], int]:
+    """`tail` from where a character begins, and how many of its tokens end with the last whole character."""
+    spelled = [spell(token_id) for token_id in tail]
+    first = next((at for at, token in enumerate(spelled) if not 0x80 <= (token or b"a")[0] < 0xC0), 0)
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    num_whole = 0
+    for number, token in enumerate(spelled[first:], start=1):
+        decoder.decode(token)
+        if not decoder.getstate()[0]:
+            num_whole = number
+    return tail[first:], num_whole
 
 
 def _text(token: Any) -> Any:

@@ -37,13 +37,14 @@ def pushed(stream: Detokenizer, pieces: list[list[int]]) -> list[str]:
 def test_pieces_and_flush_are_the_text_of_all_tokens(
     token_ids: list[int], cuts: list[int], tokenizer: Tokenizer
 ) -> None:
-    assert "".join(pushed(tokenizer.detokenizer(), pieces_of(token_ids, cuts))) == tokenizer.decode(token_ids)
+    shown = "".join(pushed(tokenizer.detokenizer([]), pieces_of(token_ids, cuts)))
+    assert shown == tokenizer.decode(token_ids)
 
 
 @given(text=st.text())
 def test_no_piece_of_a_valid_text_shows_half_a_character(text: str, tokenizer: Tokenizer) -> None:
     token_ids = tokenizer.encode(text)
-    stream = tokenizer.detokenizer()
+    stream = tokenizer.detokenizer([])
     shown = ""
     for token_id in token_ids:
         shown += stream.push([token_id])
@@ -52,7 +53,7 @@ def test_no_piece_of_a_valid_text_shows_half_a_character(text: str, tokenizer: T
 
 
 def test_text_is_shown_as_soon_as_it_is_certain(tokenizer: Tokenizer) -> None:
-    stream = tokenizer.detokenizer()
+    stream = tokenizer.detokenizer([])
     assert [stream.push([token_id]) for token_id in tokenizer.encode("aé日!")] == [
         "a",
         "",
@@ -72,7 +73,7 @@ def sentencepiece(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(text=st.text(st.sampled_from(" the\n&éß日本語世界😀")))
 def test_characters_that_fall_back_to_bytes_come_whole(text: str, sentencepiece: Path) -> None:
     tokenizer = Tokenizer(sentencepiece)
-    stream = tokenizer.detokenizer()
+    stream = tokenizer.detokenizer([])
     shown = ""
     for token_id in tokenizer.encode(text):
         shown += stream.push([token_id])
@@ -83,7 +84,7 @@ def test_characters_that_fall_back_to_bytes_come_whole(text: str, sentencepiece:
 def test_a_byte_that_is_no_character_spoils_nothing_that_was_shown(sentencepiece: Path) -> None:
     tokenizer = Tokenizer(sentencepiece)
     half = tokenizer.encode("日")[2:4]
-    stream = tokenizer.detokenizer()
+    stream = tokenizer.detokenizer([])
     pieces = pushed(stream, [[i] for i in (*tokenizer.encode("世"), *half, *tokenizer.encode("the"))])
     assert "".join(pieces) == "世�� the"
 
@@ -100,7 +101,7 @@ def test_any_bytes_cut_anywhere_are_the_text_of_the_whole(
 ) -> None:
     id_of = {letters.spell(token_id): token_id for token_id in range(256)}
     ids = [id_of[bytes([byte])] for byte in given_bytes]
-    shown = "".join(pushed(letters.detokenizer(), pieces_of(ids, cuts)))
+    shown = "".join(pushed(letters.detokenizer([]), pieces_of(ids, cuts)))
 
     assert shown == letters.decode(ids) == given_bytes.decode(errors="replace")
 
@@ -116,10 +117,10 @@ def test_bytes_that_fall_back_are_the_text_of_the_whole_up_to_the_first_wrong_on
     """From there on the whole's text has only U+FFFD for the run of bytes, characters before it included."""
     tokenizer = Tokenizer(sentencepiece)
     ids = [byte_fallback.FIRST_BYTE + byte for byte in text.encode()]
-    assert "".join(pushed(tokenizer.detokenizer(), pieces_of(ids, cuts))) == tokenizer.decode(ids)
+    assert "".join(pushed(tokenizer.detokenizer([]), pieces_of(ids, cuts))) == tokenizer.decode(ids)
 
     more = [byte_fallback.FIRST_BYTE + byte for byte in rest]
-    stream = tokenizer.detokenizer()
+    stream = tokenizer.detokenizer([])
     shown = "".join(stream.push([token_id]) for token_id in ids)
     shown += "".join(pushed(stream, pieces_of(more, cuts)))
     assert shown.startswith(tokenizer.decode(ids))

@@ -1,0 +1,34 @@
+"""Answers of the embedded engine as text."""
+
+import pytest
+from tests.support import byte_folder
+
+from kvring_node.engine.completions import Prompts, Reading
+from kvring_node.messages import SamplingParams, Tokens
+from kvring_node.model.tokenizer import Tokenizer
+
+
+@pytest.fixture(scope="module")
+def codec(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    return Tokenizer(byte_folder.make(tmp_path_factory.mktemp("bytes"), strips_space=True))
+
+
+def texts(
+    codec: Tokenizer, prompts: Prompts, answer: str, params: SamplingParams, stop: tuple[str, ...] = ()
+) -> list[str]:
+    """What each answer says when the engine says `answer` to all."""
+    reading = Reading(codec, prompts, params, stop)
+    said = [
+        reading.take(Tokens(submit.request_id, codec.encode(answer), 0, index=index))
+        for submit in reading.submits
+        for index in range(params.n)
+    ]
+    return [piece.text for piece in said if piece]
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_an_answer_begins_with_its_first_space(codec: Tokenizer, n: int) -> None:
+    params = SamplingParams(n=n)
+
+    assert texts(codec, "x", " y", params) == [" y"] * n
+    assert texts(codec, [codec.encode("x"), codec.encode("é")], " y", params) == [" y"] * n * 2
