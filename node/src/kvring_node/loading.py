@@ -1,11 +1,14 @@
 """From options to a model on a device, with the pages that its memory allows."""
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from kvring_contract.fingerprint import Fingerprint
+from kvring_node import memory
 from kvring_node import runner as torch_runner
 from kvring_node.engine.options import EngineOptions
 from kvring_node.engine.ports import Runner
@@ -22,9 +25,13 @@ from kvring_node.model.transformer import Transformer
 from kvring_node.model.weights import Weights
 from kvring_node.pages.store import LAYOUT, PageShape, PageStore
 
-CPU_KV_BYTES = 1 << 30
+CPU_SHARE = 0.25
+"""Of the free memory, for pages. The rest is for what steps compute, for the machine's other programs, and
+for weights that lie in their file's pages, which count as free."""
 CUDA_SHARE = 0.9
 """Of the device's memory; the rest is for the allocator's fragments and whoever else is on the device."""
+
+_log = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -42,8 +49,12 @@ class LoadedModel:
     page_bytes: int
 
 
-def load(options: EngineOptions, config: ModelConfig) -> LoadedModel:
+def load(
+    options: EngineOptions, config: ModelConfig, free_bytes: Callable[[], int] = memory.free_bytes
+) -> LoadedModel:
     """Reads the weights, chooses device and dtype, measures memory, makes pages.
+
+    `free_bytes`: memory of a CPU that may still be taken.
 
     Raises:
         ModelError: the model cannot be loaded; its message says what to do.
@@ -54,19 +65,21 @@ def load(options: EngineOptions, config: ModelConfig) -> LoadedModel:
     device = _device(options.device)
     dtype_name = _dtype_name(options.dtype, config.dtype, device)
     dtype = DTYPES[dtype_name]
-    longest = min(options.max_model_len or config.max_positions, config.max_positions)
+    longest = _longest(options, config)
     shape = PageShape(config.num_layers, options.page_tokens, config.num_kv_heads, config.head_dim, dtype)
     parts = _parts(config, shape, device)
     with heap.giving_back(), Weights(folder, dtype, device) as weights:
-        transformer = Transformer(config, weights, longest, parts)
+        transformer = Transformer(config, weights, parts)
         weights.check_all_taken()
         digest = weights.digest((folder / "config.json").read_bytes())
-    num_pages = _kv_bytes(options, transformer, parts, shape, device) // shape.page_bytes
-    if num_pages < 1:
-        raise ModelError(
-            ModelFault.NO_MEMORY,
-            f"no memory is left for pages of {shape.page_bytes} bytes; give the cache more memory",
-        )
+    if options.kv_bytes is not None:
+        num_pages = options.kv_bytes // shape.page_bytes
+    elif device.type == "cpu":
+        num_pages = _pages_on_cpu(options, longest, shape, free_bytes)
+    else:
+        num_pages = _pages_on_cuda(options, transformer, parts, shape, device)
+    served = _served(options, longest, num_pages, shape)
+    transformer.reach(served)
     return LoadedModel(
         runner=torch_runner.TorchRunner(
             transformer,
@@ -81,7 +94,7 @@ def load(options: EngineOptions, config: ModelConfig) -> LoadedModel:
         ),
         device=str(device),
         dtype=dtype_name,
-        max_model_len=min(longest, num_pages * options.page_tokens),
+        max_model_len=served,
         num_pages=num_pages,
         page_bytes=shape.page_bytes,
     )
@@ -122,15 +135,64 @@ def _parts(config: ModelConfig, shape: PageShape, device: torch.device) -> Parts
     return PlainParts(lambda batch: SdpaAttention(batch, shape.page_tokens, shape.slot_bytes, device))
 
 
-def _kv_bytes(
+def _longest(options: EngineOptions, config: ModelConfig) -> int:
+    """Tokens of a text that the model can take, or that are wished for."""
+    wished = options.max_model_len or config.max_positions
+    if wished > config.max_positions:
+        raise ModelError(
+            ModelFault.UNSUPPORTED_FEATURE,
+            f"--max-model-len is {wished}, and by its config.json this model takes {config.max_positions} "
+            "tokens; lower it or leave it out",
+        )
+    return wished
+
+
+def _served(options: EngineOptions, longest: int, num_pages: int, shape: PageShape) -> int:
+    """Tokens of a text that the pages hold; refuses fewer than were wished for."""
+    if num_pages < 1:
+        raise ModelError(
+            ModelFault.NO_MEMORY,
+            f"no memory is left for pages of {shape.page_bytes} bytes; give the cache more memory",
+        )
+    held = num_pages * shape.page_tokens
+    if held >= longest:
+        return longest
+    enough = f"{-(-_num_pages(longest, shape) * shape.page_bytes // (1 << 20))}Mi"
+    if options.max_model_len is not None:
+        raise ModelError(
+            ModelFault.NO_MEMORY,
+            f"the KV cache holds {held} tokens, not --max-model-len (spec.model.maxModelLen) {longest}; "
+            f"raise --cache-bytes (spec.cache.size.initial) to {enough}, or lower the length to {held}",
+        )
+    _log.warning("serving %d tokens of the model's %d: raise --cache-bytes to %s", held, longest, enough)
+    return held
+
+
+def _num_pages(num_tokens: int, shape: PageShape) -> int:
+    return -(-num_tokens // shape.page_tokens)
+
+
+def _pages_on_cpu(
+    options: EngineOptions, longest: int, shape: PageShape, free_bytes: Callable[[], int]
+) -> int:
+    """A share of the free memory, but no more than can be in use at once."""
+    try:
+        free = free_bytes()
+    except (OSError, LookupError, ValueError) as error:
+        raise ModelError(
+            ModelFault.NO_MEMORY, f"nobody says how much memory is free ({error!r}); give --cache-bytes"
+        ) from error
+    most = options.max_num_sequences * _num_pages(longest, shape)
+    return max(1, min(int(free * CPU_SHARE) // shape.page_bytes, most))
+
+
+def _pages_on_cuda(
     options: EngineOptions, transformer: Transformer, parts: Parts, shape: PageShape, device: torch.device
 ) -> int:
-    if options.kv_bytes is not None:
-        return options.kv_bytes
-    if device.type == "cpu":
-        return CPU_KV_BYTES
+    """What the costliest step, which is one prefill of the whole budget, leaves free."""
+    transformer.reach(options.max_batch_tokens)  # the text may be longer than any that will be served
     peak = torch_runner.measure_peak_bytes(
         transformer, parts, shape, device, options.max_batch_tokens, options.max_num_sequences
     )
     free, total = torch.cuda.mem_get_info(device)
-    return int(free - (1 - CUDA_SHARE) * total - peak)
+    return int(free - (1 - CUDA_SHARE) * total - peak) // shape.page_bytes

@@ -102,7 +102,10 @@ class Settings:
         "auto", "where to compute; auto takes a GPU when there is one", choices=("auto", "cpu", "cuda")
     )
     max_model_len: int | None = _option(
-        None, "most tokens of prompt and answer together; default: what the model's config says", _count
+        None,
+        "most tokens of prompt and answer together, within the model's and the KV cache's; "
+        "default: as many as both allow",
+        _count,
     )
     page_tokens: int = _option(
         16, "tokens in a page of the KV cache: a power of two from 8 to 256", _page_tokens
@@ -116,7 +119,8 @@ class Settings:
     )
     cache_bytes: int | None = _option(
         None,
-        "size of the KV cache, like 2Gi; default: 1Gi on a CPU, what a measured step leaves free on a GPU",
+        "size of the KV cache, like 2Gi; default: a quarter of the free memory on a CPU, as far as "
+        "--max-sequences can use it, and what a measured step leaves free on a GPU",
         size_bytes,
     )
     batch_invariant: bool = _option(

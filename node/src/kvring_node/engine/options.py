@@ -15,8 +15,10 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
         dtype: auto (the checkpoint's; float32 on a CPU), float32, bfloat16 or float16.
         device: auto (CUDA if there is one), cpu or cuda.
         page_tokens: tokens in a page; one of PAGE_SIZES.
-        kv_bytes: memory for pages; None: 1 GiB on a CPU, what a measured step leaves free on CUDA.
-        max_model_len: longest prompt and answer together; None: the model's own, within what the pages hold.
+        kv_bytes: memory for pages; None: a quarter of what is free on a CPU, as far as all sequences can
+            use it, and what a measured step leaves free on CUDA.
+        max_model_len: longest prompt and answer together; more than the model takes or the pages hold is
+            refused; None: as much as both allow.
         max_batch_tokens: tokens that one step computes at most.
         max_num_sequences: sequences that run at a time at most.
         strategy: who goes first; see engine/strategies.

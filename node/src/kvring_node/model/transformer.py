@@ -1,5 +1,6 @@
 """One decoder for all families: embed, blocks of attention and MLP, norm, head."""
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -14,9 +15,9 @@ from kvring_node.model.weights import Weights
 class SelfAttention:
     """Projections and rotation; what is seen is the Attention's business."""
 
-    def __init__(
-        self, config: ModelConfig, source: "Source", prefix: str, angles: torch.Tensor, window: int | None
-    ):
+    _rotate: parts.Rotation
+
+    def __init__(self, config: ModelConfig, source: "Source", prefix: str, window: int | None):
         traits = config.traits
         self._num_heads = config.num_heads
         self._num_rotated = config.num_heads + config.num_kv_heads
@@ -29,7 +30,11 @@ class SelfAttention:
         self._project = source.linear(joined, config.hidden_size, traits.qkv_bias)
         self._out = source.linear({f"{prefix}.o_proj": config.hidden_size}, query, traits.output_bias)
         norm = _qk_norm(config, source.weights, prefix) if traits.qk_norm else None
-        self._rotate = source.parts.rotation(angles, norm, config.rms_norm_eps)
+        self._rotation = functools.partial(source.parts.rotation, norm=norm, eps=config.rms_norm_eps)
+
+    def rotate_by(self, angles: torch.Tensor) -> None:
+        """From now on by this table; see `Transformer.reach`."""
+        self._rotate = self._rotation(angles)
 
     def look(self, hidden: torch.Tensor, attention: Attention, layer: torch.Tensor) -> torch.Tensor:
         """What the heads see, `[tokens, num_heads * head_dim]`."""
@@ -61,11 +66,9 @@ class Mlp:
 class Block:
     """Norm, attention, norm, MLP, and the residual stream around them."""
 
-    def __init__(
-        self, config: ModelConfig, source: "Source", prefix: str, angles: torch.Tensor, window: int | None
-    ):
+    def __init__(self, config: ModelConfig, source: "Source", prefix: str, window: int | None):
         self._attention_norm = _norm(config, source, f"{prefix}.input_layernorm")
-        self._attention = SelfAttention(config, source, f"{prefix}.self_attn", angles, window)
+        self.attention = SelfAttention(config, source, f"{prefix}.self_attn", window)
         self._mlp_norm = _norm(config, source, f"{prefix}.post_attention_layernorm")
         self._mlp = Mlp(config, source, f"{prefix}.mlp")
 
@@ -77,33 +80,40 @@ class Block:
         rows: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """`[tokens, hidden_size]` to the same, or to `rows` of it; `hidden` may be changed."""
-        seen = self._attention.look(self._attention_norm(hidden), attention, layer)
+        seen = self.attention.look(self._attention_norm(hidden), attention, layer)
         if rows is not None:
             seen, hidden = seen[rows], hidden[rows]
-        hidden = self._attention.add(seen, hidden)
+        hidden = self.attention.add(seen, hidden)
         return self._mlp.add(self._mlp_norm(hidden), hidden)
 
 
 class Transformer:
-    """Weights and the forward pass."""
+    """Weights and the forward pass; tell it by `reach` how far, before the first."""
 
-    def __init__(self, config: ModelConfig, weights: Weights, max_positions: int, made_of: parts.Parts):
-        """Takes its tensors from `weights`; `max_positions` is the longest sequence it will see.
+    def __init__(self, config: ModelConfig, weights: Weights, made_of: parts.Parts):
+        """Takes its tensors from `weights`.
 
         Raises:
             ModelError: a tensor is missing or has another shape.
         """
         source = Source(weights, made_of)
+        self.vocab_size = config.vocab_size
         self._embedding = weights.take("model.embed_tokens.weight", config.vocab_size, config.hidden_size)
         self._embedding_scale = _embedding_scale(config, self._embedding.dtype)
-        table = rotary.make_table(config.rope, max_positions)
-        angles = table.to(device=self._embedding.device, dtype=self._embedding.dtype)
+        self._rope = config.rope
         self._blocks = [
-            Block(config, source, f"model.layers.{i}", angles, window)
+            Block(config, source, f"model.layers.{i}", window)
             for i, window in enumerate(config.traits.windows)
         ]
         self._norm = _norm(config, source, "model.norm")
         self._head = made_of.linear(_head(config, weights, self._embedding), None)
+
+    def reach(self, num_positions: int) -> None:
+        """No sequence will be longer; some ropes depend on it. Pages computed before are worthless."""
+        table = rotary.make_table(self._rope, num_positions)
+        angles = table.to(device=self._embedding.device, dtype=self._embedding.dtype)
+        for block in self._blocks:
+            block.attention.rotate_by(angles)
 
     def forward(
         self,

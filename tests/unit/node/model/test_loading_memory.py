@@ -23,7 +23,7 @@ def anonymous():
     return sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:")) * 1024
 
 folder = sys.argv[1]
-options = EngineOptions(model=folder, dtype="float32", device="cpu", kv_bytes=1 << 20, max_model_len=64)
+options = EngineOptions(model=folder, dtype="float32", device="cpu", kv_bytes=4 << 20, max_model_len=64)
 peak = before = anonymous()
 loaded = []
 
