@@ -69,7 +69,10 @@ class Generation:
         # on with an answer that one has ended, is told only when all have, and till then not listened to.
         self._open = {
             index: Wording(
-                tokenizer.detokenizer(submit.prompt_token_ids), ask.stop, keeps_stop=ask.keeps_stop
+                tokenizer.detokenizer(submit.prompt_token_ids),
+                ask.stop,
+                min_tokens=submit.params.min_tokens,
+                keeps_stop=ask.keeps_stop,
             )
             for index in range(submit.params.n)
         }

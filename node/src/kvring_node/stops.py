@@ -16,14 +16,21 @@ class StopMatcher:
         self._held = ""
         self.matched: str | None = None
 
-    def push(self, text: str) -> str:
-        """The text now sure to be part of the answer; `matched` is the stop string that ended it, if any."""
+    def push(self, text: str, *, may_end: bool = True) -> str:
+        """The text now sure to be part of the answer; `matched` is the stop string that ended it, if any.
+
+        Without `may_end` a stop string that this text completes is text like any other.
+        """
         if not self.stops:
             return text
-        text = self._held + text
+        num_held, text = len(self._held), self._held + text
         # The stop string that is complete first wins, then the longer one: however the text is cut.
-        matches = [(at + len(stop), at) for stop in self.stops if (at := text.find(stop)) >= 0]
-        if matches:
+        matches = [
+            (at + len(stop), at)
+            for stop in self.stops
+            if (at := text.find(stop, max(num_held - len(stop) + 1, 0))) >= 0
+        ]
+        if matches and may_end:
             end, start = min(matches)
             self.matched, self._held = text[start:end], ""
             return text[: end if self.keeps else start]

@@ -61,6 +61,19 @@ def test_the_answer_is_the_text_up_to_the_first_complete_stop_string(text: str, 
     assert answer([text], stops, keeps=True) == (whole, stop)
 
 
+@given(TEXTS, TEXTS, STOPS)
+def test_a_stop_string_that_is_complete_too_early_is_text(early: str, late: str, stops: list[str]) -> None:
+    """It may begin early, though."""
+    matcher = StopMatcher(stops, keeps=True)
+    shown = matcher.push(early, may_end=False)
+    assert matcher.matched is None
+
+    shown += matcher.push(late)
+    whole = early + late
+    ends = (end for end in range(len(early) + 1, len(whole) + 1) if whole[:end].endswith((*stops, "\0")))
+    assert shown + matcher.flush() == whole[: next(ends, None)]
+
+
 @given(TEXTS, STOPS)
 def test_only_what_may_still_become_a_stop_string_is_held_back(text: str, stops: list[str]) -> None:
     matcher = StopMatcher(stops)

@@ -20,9 +20,21 @@ class Said(NamedTuple):
 class Wording:
     """One answer. Pushed together or one by one, the same tokens give the same words."""
 
-    def __init__(self, detokenizer: TextStream, stops: Sequence[str], *, keeps_stop: bool = False) -> None:
-        """`keeps_stop`: what ends the answer, a stop string or a token, is part of its text."""
+    def __init__(
+        self,
+        detokenizer: TextStream,
+        stops: Sequence[str],
+        *,
+        min_tokens: int = 0,
+        keeps_stop: bool = False,
+    ) -> None:
+        """`min_tokens`: a stop string that is complete with these first tokens does not end the answer.
+
+        `keeps_stop`: what ends the answer, a stop string or a token, is part of its text.
+        """
         self._detokenizer = detokenizer
+        self._min_tokens = min_tokens
+        self._num_shown = 0
         self._stops = StopMatcher(stops, keeps=keeps_stop)
 
     def push(self, token_ids: Sequence[int], finish_reason: FinishReason | None) -> Said:
@@ -36,10 +48,14 @@ class Wording:
             num_tokens += silent
             if finish_reason is None:
                 return Said(text, num_tokens, None)
-            text += self._stops.push(self._detokenizer.flush())
+            text += self._stops.push(self._detokenizer.flush(), may_end=self._may_end)
         if self._stops.matched:
             return Said(text, num_tokens, FinishReason.STOP, self._stops.matched)
         return Said(text + self._stops.flush(), num_tokens, finish_reason)
+
+    @property
+    def _may_end(self) -> bool:
+        return self._num_shown > self._min_tokens
 
     def _show(self, token_ids: Sequence[int]) -> tuple[str, int]:
         if not self._stops.stops:
@@ -47,7 +63,8 @@ class Wording:
         text = ""
         # Token by token, so that what comes after a stop string is neither shown nor counted.
         for num_taken, token_id in enumerate(token_ids, start=1):
-            text += self._stops.push(self._detokenizer.push([token_id]))
+            self._num_shown += 1
+            text += self._stops.push(self._detokenizer.push([token_id]), may_end=self._may_end)
             if self._stops.matched:
                 return text, num_taken
         return text, len(token_ids)

@@ -32,3 +32,21 @@ def test_an_answer_begins_with_its_first_space(codec: Tokenizer, n: int) -> None
 
     assert texts(codec, "x", " y", params) == [" y"] * n
     assert texts(codec, [codec.encode("x"), codec.encode("é")], " y", params) == [" y"] * n * 2
+
+
+@pytest.mark.parametrize(
+    ("sentence", "answer", "min_tokens", "text"),
+    [
+        ("without a minimum the first one ends it", "a.b.c", 0, "a"),
+        ("one among the first tokens does not", "a.b.c", 2, "a.b"),
+        ("nor one that ends with the last of them", "a.b.c", 4, "a.b.c"),
+        ("one that begins there and ends later does", "a.END", 3, "a."),
+        ("until then none is looked for", "a.b.c", 9, "a.b.c"),
+    ],
+)
+def test_min_tokens_hold_stop_strings_back(
+    codec: Tokenizer, sentence: str, answer: str, min_tokens: int, text: str
+) -> None:
+    params = SamplingParams(min_tokens=min_tokens, max_tokens=10)
+
+    assert texts(codec, "x", answer, params, (".", "END")) == [text], sentence

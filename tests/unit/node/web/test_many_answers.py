@@ -102,6 +102,8 @@ def test_the_engine_is_told_to_stop_once_stop_strings_have_ended_all_answers(nod
         ({"stop_token_ids": [67], "include_stop_str_in_output": True}, "abcd", "stop", 67),
         ({"stop_token_ids": [67], "min_tokens": 4}, "abcdab", "length", None),
         ({"stop": ["zz", "cd"]}, "ab", "stop", "cd"),
+        ({"stop": ["zz", "cd"], "min_tokens": 3}, "ab", "stop", "cd"),
+        ({"stop": ["zz", "cd"], "min_tokens": 4}, "abcdab", "length", None),
         ({"stop": ["zz", "cd"], "include_stop_str_in_output": True}, "abcd", "stop", "cd"),
     ],
     ids=[
@@ -110,6 +112,8 @@ def test_the_engine_is_told_to_stop_once_stop_strings_have_ended_all_answers(nod
         "unless it is to be shown",
         "nor does it end an answer that is too short",
         "a stop string is left out",
+        "it may begin while the answer is too short",
+        "but not end",
         "unless it is to be shown",
     ],
 )
