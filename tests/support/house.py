@@ -78,6 +78,13 @@ class House:
         self.api.put(CLUSTERS, {**body, "spec": {**body["spec"], **spec}})
         self.wake()
 
+    def delete(self) -> None:
+        body = self.api.get(CLUSTERS, "default", "chat")
+        assert body
+        now = "2027-01-15T08:00:00Z"
+        self.api.put(CLUSTERS, {**body, "metadata": {**body["metadata"], "deletionTimestamp": now}})
+        self.wake()
+
     def wake(self) -> None:
         if self.operator:
             self.operator.queue.add(KEY)

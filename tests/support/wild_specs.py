@@ -89,6 +89,55 @@ _CACHE = {
 }
 
 
+_TEXTS = _mostly(st.sampled_from(["a", "node", "x y", ""]), "a" * 64)
+_OBJECTS = _mostly(
+    st.lists(st.sampled_from([{}, {"name": "a"}, {"key": None}]), max_size=3), {}, [None], ["a"]
+)
+_KEYS = st.sampled_from(["team", "a.example/b", "kvring.dev/slot"])
+_CONTAINERS = _mostly(
+    st.lists(
+        st.fixed_dictionaries(
+            {"name": _TEXTS},
+            optional={
+                "env": _mostly(
+                    st.lists(st.fixed_dictionaries({"name": _TEXTS}, optional={"value": _TEXTS}), max_size=2),
+                    *[{"A": "b"}, [{"value": "x"}], [None], None],
+                ),
+                "volumeMounts": _OBJECTS,
+                "image": _TEXTS,
+                "command": _mostly(st.none(), ["a"], "a", [1], [None]),
+                "ports": _mostly(st.none(), [{}], {}, [1]),
+                "resources": _mostly(st.none(), {}, []),
+            },
+        ),
+        max_size=2,
+    ),
+    *[{}, [{}], ["node"], [None]],
+)
+_LABELS = _mostly(st.dictionaries(_KEYS, _mostly(st.sampled_from(["a", None]), 1, "a" * 64), max_size=2))
+_TEMPLATE = _some_of(
+    {
+        "metadata": _some_of({"labels": _LABELS, "annotations": _LABELS}),
+        "spec": _some_of(
+            {
+                "containers": _CONTAINERS,
+                "initContainers": _mostly(
+                    st.lists(st.fixed_dictionaries({"name": _TEXTS}), max_size=2), {}, [{}]
+                ),
+                "volumes": _OBJECTS,
+                "tolerations": _OBJECTS,
+                "imagePullSecrets": _OBJECTS,
+                "topologySpreadConstraints": _OBJECTS,
+                "resourceClaims": _OBJECTS,
+                "affinity": _ANYTHING,
+                "nodeName": _mostly(st.none(), "m1", ""),
+                "readinessGates": _mostly(st.none(), [], {}),
+            }
+        ),
+    }
+)
+
+
 def specs() -> st.SearchStrategy[Object]:
     """Specs that users might write, about half of them valid."""
     percent = st.builds("{}%".format, st.integers(0, 90))
@@ -124,6 +173,7 @@ def specs() -> st.SearchStrategy[Object]:
                 }
             ),
             "rollout": _some_of({"maxSurge": _between(0, 1000), "maxUnavailable": _between(0, 1000)}),
+            "template": _TEMPLATE,
             "access": _some_of({"apiKeysSecret": _mostly(st.sampled_from(["keys", "a.b"]), "-a", "A", "")}),
         },
     )

@@ -54,7 +54,7 @@ class Metadata:
             uid=meta.get("uid", ""),
             generation=meta.get("generation", 0),
             resource_version=meta.get("resourceVersion", ""),
-            finalizers=tuple(meta.get("finalizers", ())),
+            finalizers=tuple(meta.get("finalizers") or ()),
             deletion_at=datetime.fromisoformat(deletion) if deletion else None,
         )
 

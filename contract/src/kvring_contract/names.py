@@ -20,6 +20,8 @@ ANNOTATION_TEMPLATE_HASH_VERSION = f"{GROUP}/template-hash-version"
 ANNOTATION_DRAINING_SINCE = f"{GROUP}/draining-since"
 READINESS_GATE = f"{GROUP}/ring-member"
 
+CONTAINER = "node"
+"""The engine's container in a member's pod."""
 NODE_PORT = 8000
 OPERATOR_METRICS_PORT = 8080
 OPERATOR_HEALTH_PORT = 8081

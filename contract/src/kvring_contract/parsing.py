@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, TypeVar
 
-from kvring_contract import quantities, reader
+from kvring_contract import overlay, quantities, reader
 from kvring_contract import spec as specs
 from kvring_contract.model_uri import ModelUri
 from kvring_contract.reader import ParseError, Reader
@@ -35,7 +35,7 @@ def parse_spec(at: Reader, name: str) -> specs.Spec:
         drain=_drain(at.child("drain")),
         rollout=_rollout(at.child("rollout")),
         api_keys_secret=_optional(at.child("access"), "apiKeysSecret", _SECRET_NAME),
-        template=at.child("template").value,
+        template=overlay.parse(at.child("template")),
     )
 
 

@@ -36,6 +36,19 @@ class Reader:
             raise ParseError(path, f"{value!r} is not an object")
         return Reader(value or {}, path)
 
+    def objects(self, name: str, most: int) -> tuple["Reader", ...]:
+        """The objects of a list under `name`; none when it is absent."""
+        path = self._path(name)
+        entries = self.value.get(name)
+        if entries is None:
+            return ()
+        if not isinstance(entries, list) or len(entries) > most:
+            raise ParseError(path, f"is not a list of at most {most} objects: begin each one with a dash")
+        for number, entry in enumerate(entries):
+            if not isinstance(entry, Mapping):
+                raise ParseError(f"{path}[{number}]", f"{entry!r} is not an object")
+        return tuple(Reader(entry, f"{path}[{number}]") for number, entry in enumerate(entries))
+
     def read(self, name: str, parse: Parse[T], default: T) -> T:
         """The parsed field, or `default` when it is absent."""
         return default if self.value.get(name) is None else self.require(name, parse)

@@ -168,7 +168,7 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Spec:
-    """What a user asked for. `template` is the pod template overlay as it was written."""
+    """What a user asked for. `template` is the pod template overlay as it was written, without nulls."""
 
     model: Model
     replicas: int = 1

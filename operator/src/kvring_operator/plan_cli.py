@@ -5,6 +5,7 @@ Needs no cluster.
 
 import argparse
 import copy
+import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,8 +31,8 @@ def main(argv: list[str]) -> int:
     given = parser.parse_args(argv)
     try:
         content = sys.stdin.buffer.read() if given.filename == "-" else Path(given.filename).read_bytes()
-        documents = list(yaml.safe_load_all(content))
-    except (OSError, yaml.YAMLError, UnicodeError) as error:
+        documents = [_as_json(document) for document in yaml.safe_load_all(content)]
+    except (OSError, yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         print(f"{given.filename}: {error}", file=sys.stderr)
         return 1
     image = pod.Image(given.image, "IfNotPresent")
@@ -42,6 +43,11 @@ def main(argv: list[str]) -> int:
             file=sys.stderr,
         )
     return max(results, default=1)
+
+
+def _as_json(document: Any) -> Any:
+    """As kubectl sends it: keys are strings, and so are dates."""
+    return json.loads(json.dumps(document, default=str))
 
 
 def _clusters(documents: Iterable[Any]) -> Iterable[dict[str, Any]]:

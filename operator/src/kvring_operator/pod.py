@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kvring_contract import names
+from kvring_contract import names, overlay
 from kvring_contract.api import Key
 from kvring_contract.names import RingLabel
 from kvring_contract.spec import Spec
 from kvring_operator import model_volume
 
 HASH_VERSION = "1"
-CONTAINER = "node"
 INTERNAL_DIR = "/etc/kvring/internal"
 GRACE_AFTER_DRAIN_S = 30
 STARTUP_LIMIT_S = 3600
@@ -27,8 +26,6 @@ STARTUP_LIMIT_S = 3600
 
 A container that cannot load ends by itself, with a reason.
 """
-SHARED_SOURCES = ("volumes", "tolerations", "imagePullSecrets", "topologySpreadConstraints", "resourceClaims")
-"""Lists of the overlay that are appended to ours; every other field of the overlay replaces ours."""
 USER = 65532
 GPU = "nvidia.com/gpu"
 
@@ -51,15 +48,14 @@ class Template:
 
 def template(key: Key, spec: Spec, image: Image) -> Template:
     """The pod that each member of the pool runs."""
-    overlay = spec.template
-    meta = overlay.get("metadata") or {}
-    pod_spec = _merge(_spec(key, spec, image), overlay.get("spec") or {})
+    meta = spec.template.get("metadata", {})
+    pod_spec = _merge(_spec(key, spec, image), spec.template.get("spec", {}))
     manifest = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "labels": {**(meta.get("labels") or {}), **_fixed_labels(key)},
-            "annotations": dict(meta.get("annotations") or {}),
+            "labels": {**meta.get("labels", {}), **_fixed_labels(key)},
+            "annotations": dict(meta.get("annotations", {})),
         },
         "spec": pod_spec,
     }
@@ -157,7 +153,7 @@ def _spec(key: Key, spec: Spec, image: Image) -> dict[str, Any]:
 def _container(spec: Spec, image: Image, volume: model_volume.ModelVolume) -> dict[str, Any]:
     resources = {"requests": dict(spec.resources.requests), "limits": dict(spec.resources.limits)}
     return {
-        "name": CONTAINER,
+        "name": names.CONTAINER,
         "image": image.name,
         "imagePullPolicy": image.pull_policy,
         "args": _flags(spec, volume),
@@ -218,31 +214,31 @@ def _probe(path: str, *, period_s: int, failures: int) -> dict[str, Any]:
     }
 
 
-def _merge(ours: dict[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(ours: dict[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
     """The overlay's fields over ours.
 
     Shared lists grow, `containers` meets ours by name, the rest replaces.
     """
     merged = dict(ours)
-    for name, value in overlay.items():
+    for name, value in theirs.items():
         if name == "containers":
             merged[name] = _merge_containers(ours[name], value)
-        elif name in SHARED_SOURCES:
+        elif name in overlay.SHARED:
             merged[name] = [*ours.get(name, ()), *value]
         else:
             merged[name] = value
     return merged
 
 
-def _merge_containers(ours: list[dict[str, Any]], overlay: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _merge_containers(ours: list[dict[str, Any]], theirs: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Our container with the overlay's env, mounts and single fields.
 
     Containers of other names stand beside it.
     """
     merged = dict(ours[0])
     others = []
-    for container in overlay:
-        if container.get("name") != CONTAINER:
+    for container in theirs:
+        if container["name"] != names.CONTAINER:
             others.append(dict(container))
             continue
         given = {variable["name"] for variable in container.get("env", ())}

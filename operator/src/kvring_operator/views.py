@@ -19,7 +19,6 @@ LABELS = {
 }
 """Our labels by their short names."""
 
-CONTAINER = "node"
 _LEAVING_TAINTS = {
     "ToBeDeletedByClusterAutoscaler": "the cluster autoscaler removes it",
     "karpenter.sh/disrupted": "Karpenter removes it",
@@ -117,7 +116,7 @@ def _owner(meta: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _container(status: Mapping[str, Any]) -> world.Container:
     for entry in status.get("containerStatuses") or ():
-        if entry["name"] == CONTAINER:
+        if entry["name"] == names.CONTAINER:
             return _container_of(entry)
     return world.Container()
 

@@ -8,7 +8,7 @@ from kvring_contract import api
 from kvring_contract import spec as types
 from kvring_contract.model_uri import ModelUri, Scheme
 
-BAD = [
+BAD: list[tuple[str, object, str]] = [
     # field, value, words of the answer
     ("model", None, "spec.model.uri: is required"),
     ("model", "demo", "spec.model: 'demo' is not an object"),
@@ -36,6 +36,36 @@ BAD = [
     ("rollout", {"maxSurge": 0}, "spec.rollout: set maxSurge or maxUnavailable to at least 1"),
     ("access.apiKeysSecret", "A", "spec.access.apiKeysSecret: 'A' is not the name of a Secret"),
     ("template", [1], "spec.template: .1. is not an object"),
+    (
+        "template.metadata.labels",
+        {"a": 1},
+        "spec.template.metadata.labels.a: 1 is not a string of at most 63",
+    ),
+    ("template.metadata.labels", {"kvring.dev/slot": "9"}, "keys under kvring.dev/ belong to the operator"),
+    (
+        "template.spec.tolerations",
+        {"key": "gpu"},
+        r"spec.template.spec.tolerations: is not a list .* with a dash",
+    ),
+    ("template.spec.volumes", ["a"], r"spec.template.spec.volumes.0.: 'a' is not an object"),
+    ("template.spec.nodeName", "m1", "spec.template.spec: remove nodeName; use nodeSelector"),
+    ("template.spec.initContainers", [{"name": "node"}], "the name node belongs to the engine's container"),
+    ("template.spec.containers", [{}], r"spec.template.spec.containers.0.\.name: is required"),
+    (
+        "template.spec.containers",
+        [{"name": "node", "env": {"A": "b"}}],
+        r"spec.template.spec.containers.0..env: is not a list .* with a dash",
+    ),
+    (
+        "template.spec.containers",
+        [{"name": "node", "env": [{"value": "b"}]}],
+        r"spec.template.spec.containers.0..env.0..name: is required",
+    ),
+    (
+        "template.spec.containers",
+        [{"name": "node", "args": ["--dtype=auto"]}],
+        "belong to the operator; set spec.model",
+    ),
 ]
 
 PENDING = [
@@ -99,6 +129,17 @@ def test_unknown_fields_of_a_newer_crd_are_passed_over() -> None:
 def test_null_is_the_same_as_absent() -> None:
     assert parsed(specs.changed("cache", None)) == parsed(specs.MINIMAL)
     assert parsed(specs.changed("resources.requests", {"cpu": None})) == parsed(specs.MINIMAL)
+    for path in ("template.metadata", "template.spec"):
+        assert parsed(specs.changed(path, None)) == parsed(specs.MINIMAL)
+    nulls = {
+        "tolerations": None,
+        "volumes": None,
+        "affinity": None,
+        "containers": [{"name": "node", "env": None}],
+    }
+    assert parsed(specs.changed("template.spec", nulls)).template == {
+        "spec": {"containers": [{"name": "node"}]}
+    }
 
 
 @pytest.mark.parametrize("name", ["a" * 41, "chat.2", "2chat", "Chat", "", "chat-", "chat\n"])

@@ -168,9 +168,22 @@ async def test_a_deleted_resource_goes_after_its_members(house: House) -> None:
     assert body
     assert body["metadata"]["finalizers"] == [names.FINALIZER]
 
-    now = "2027-01-15T08:00:00Z"
-    house.api.put(CLUSTERS, {**body, "metadata": {**body["metadata"], "deletionTimestamp": now}})
+    house.delete()
+
+    await until(lambda: house.api.get(CLUSTERS, "default", "chat") is None)
+    assert house.pods() == []
+
+
+@pytest.mark.parametrize("env", [{"A": "b"}, [{"value": "x"}], "A=b", [None]])
+async def test_a_deletion_ends_also_when_the_overlay_cannot_be_read(house: House, env: Any) -> None:
+    house.create(1)
     house.wake()
+    await house.settle("chat-0-1")
+
+    house.edit(template={"spec": {"containers": [{"name": "node", "env": env}]}})
+    await until(lambda: house.reason("Ready") == "InvalidSpec")
+    assert "spec.template.spec.containers[0].env" in house.message("Ready")
+    house.delete()
 
     await until(lambda: house.api.get(CLUSTERS, "default", "chat") is None)
     assert house.pods() == []

@@ -40,6 +40,12 @@ def test_manifests_are_yaml_that_can_be_applied(file: Path, capsys: pytest.Captu
         ("kind: Pod\napiVersion: v1\nmetadata: {name: a}", "is not InferenceCluster"),
         (yaml.safe_dump(builders.body(model={"uri": "ftp://x"})), "spec.model.uri"),
         ("a: [", "while parsing"),
+        (
+            yaml.safe_dump(
+                builders.body(template={"spec": {"containers": [{"name": "node", "env": {"A": "b"}}]}})
+            ),
+            "spec.template.spec.containers[0].env: is not a list",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_field(

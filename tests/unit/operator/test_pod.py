@@ -7,10 +7,12 @@ import json
 from typing import Any
 
 import pytest
-from tests.support import builders
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support import builders, specs, wild_specs
 
-from kvring_contract import names
-from kvring_operator import pod
+from kvring_contract import api, names, overlay
+from kvring_operator import desire, pod
 
 
 def manifest(slot: int = 0, incarnation: int = 1, **spec: Any) -> dict[str, Any]:
@@ -119,7 +121,10 @@ def test_each_kind_of_place_gives_a_model(uri: str, model: str, volume: dict[str
 def test_the_overlay_adds_and_does_not_take_away() -> None:
     spec = manifest(
         template={
-            "metadata": {"labels": {"team": "a", "kvring.dev/slot": "9"}, "annotations": {"note": "x"}},
+            "metadata": {
+                "labels": {"team": "a", "app.kubernetes.io/name": "mine"},
+                "annotations": {"note": "x"},
+            },
             "spec": {
                 "nodeSelector": {"gpu": "yes"},
                 "volumes": [{"name": "extra", "emptyDir": {}}],
@@ -132,7 +137,7 @@ def test_the_overlay_adds_and_does_not_take_away() -> None:
     )
 
     assert spec["metadata"]["labels"]["team"] == "a"
-    assert spec["metadata"]["labels"]["kvring.dev/slot"] == "0"
+    assert spec["metadata"]["labels"]["app.kubernetes.io/name"] == "kvring-node"
     assert spec["metadata"]["annotations"]["note"] == "x"
     assert spec["spec"]["nodeSelector"] == {"gpu": "yes"}
     assert {"tmp", "internal", "model", "extra"} == {volume["name"] for volume in spec["spec"]["volumes"]}
@@ -141,8 +146,49 @@ def test_the_overlay_adds_and_does_not_take_away() -> None:
     assert {"HOME", "A"} <= {entry["name"] for entry in spec["spec"]["containers"][0]["env"]}
 
 
+JSON = st.recursive(
+    st.sampled_from([None, True, 5, 0.5, "a", "node", "kvring.dev/x"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["name", "env", "volumeMounts", "containers", "tolerations", "labels", "spec"]),
+            inner,
+            max_size=3,
+        )
+    ),
+)
+FIELDS = ["containers", "initContainers", *overlay.SHARED, *overlay.OWNED, "affinity"]
+
+
+@given(
+    wild_specs.specs()
+    | st.builds(
+        lambda meta, spec: {**specs.MINIMAL, "template": {"metadata": meta, "spec": spec}},
+        JSON | st.dictionaries(st.sampled_from(["labels", "annotations"]), JSON),
+        JSON | st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=3),
+    )
+)
+def test_whatever_can_be_read_can_be_made_into_a_pod(spec: Any) -> None:
+    """Or every visit would break off, and a deletion would never end."""
+    try:
+        cluster = api.parse(specs.cluster(spec))
+    except api.ParseError:
+        return
+    wanted = desire.derive(cluster, builders.IMAGE)
+    made = pod.manifest(wanted.key, wanted.uid, wanted.template, 0, 1)
+    assert made["spec"]["containers"][0]["name"] == "node"
+
+
+def test_null_in_the_overlay_is_the_same_as_absent() -> None:
+    empty = {"metadata": {"labels": None}, "spec": {"tolerations": None, "affinity": None}}
+    nulls = {"containers": [{"name": "node", "env": None, "volumeMounts": None, "image": None}]}
+
+    assert manifest(template=empty) == manifest()
+    assert manifest(template={"spec": nulls}) == manifest()
+
+
 @pytest.mark.parametrize(
-    ("limits", "overlay", "device"),
+    ("limits", "variables", "device"),
     [
         ({}, [], None),
         ({"nvidia.com/gpu": "1"}, [], "cuda"),
@@ -151,9 +197,9 @@ def test_the_overlay_adds_and_does_not_take_away() -> None:
     ids=["no GPU is asked for", "a GPU is asked for", "a GPU is asked for, and a CPU is good enough"],
 )
 def test_who_asks_for_a_gpu_gets_one_unless_the_overlay_allows_less(
-    limits: dict[str, str], overlay: list[dict[str, str]], device: str | None
+    limits: dict[str, str], variables: list[dict[str, str]], device: str | None
 ) -> None:
-    containers = [{"name": "node", "env": overlay}]
+    containers = [{"name": "node", "env": variables}]
     found = container(resources={"limits": limits}, template={"spec": {"containers": containers}})["env"]
 
     assert [entry["value"] for entry in found if entry["name"] == "KVRING_DEVICE"] == (
