@@ -48,7 +48,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         seed: gives one text, alone and in any batch; answer number i of `n` draws from `seed + i`.
         stop_token_ids: tokens that end the answer, beside the model's own.
         ignore_eos: the model's own do not end it.
-        min_tokens: until then no token ends it.
+        min_tokens: until then no token ends it, nor a stop string.
         logprobs: with each token its log probability and those of so many likeliest ones; None: nothing.
         prompt_logprobs: the same for each token of the prompt but the first.
         grammar: the form that the answer must have.

@@ -83,7 +83,10 @@ class Reading:
         for index, prompt in enumerate(_many(prompts)):
             token_ids = codec.encode(prompt) if isinstance(prompt, str) else _ids(prompt, index)
             submit = Submit(request_id=f"{name}-{index}", prompt_token_ids=token_ids, params=params)
-            wordings = {answer: Wording(codec.detokenizer(token_ids), stop) for answer in range(params.n)}
+            wordings = {
+                answer: Wording(codec.detokenizer(token_ids), stop, min_tokens=params.min_tokens)
+                for answer in range(params.n)
+            }
             self._asked[submit.request_id] = _Asked(index, wordings)
             self.submits.append(submit)
 
