@@ -3,47 +3,41 @@
     python -m bench.throughput --model DIR --requests FILE.jsonl --peers hf-padded-48,hf-cb,ct2
     python -m bench.throughput --model DIR --http --peers hf-padded-48,vllm --vllm-python VENV/bin/python
 
-A request file has one JSON object a line: {"prompt": text or list of token ids, "max_tokens": number};
-`synthetic` makes random ones, new in every round. Everybody gets all requests at once, decodes greedily and
-past the end of text; the rounds of the contestants are interleaved. With --http our side is the node's own
-processes, asked by a client in this one, and so is vllm always. Servers that keep prefixes find a file's
-prompts again from the second round on: the tokens found are told.
+A request file has one JSON object a line: {"prompt": text or list of token ids, "max_tokens": number}, or
+{"messages": [...]} for the model's chat template; the rows of OpenAI's batch files, which have it as "body",
+will do. `synthetic` makes random ones, new in every round. Everybody computes in float32 on the same device,
+gets all requests at once, decodes greedily and past the end of text; the rounds of the contestants are
+interleaved. With --http our side is the node's own processes, asked by a client in this one, and so is vllm
+always. Servers that keep prefixes find a file's prompts again from the second round on: the tokens found are
+told. A peer that cannot take part is skipped, and the JSON says why.
 
-The last line is one JSON object: rates, ratios, answers that agree with ours, the machine's measured matrix
-peak and the share of it that the work that cannot be avoided comes to, and what a step costs outside the
-model. The exit status is 1 when an answer differs. On a machine with noisy neighbours, `--clock cpu` counts
-the processor time of the contestant's processes instead.
+The last line is one JSON object: rates, ratios, answers that agree with ours, the device's measured matrix
+peak and the share of it that the work that cannot be avoided comes to; in process also what a step costs
+outside the model, and outside the runner, which prepares the model's arrays and draws the tokens. The exit
+status is 1 when an answer differs, 2 when it cannot be done as asked. On a machine with noisy neighbours,
+`--clock cpu` counts the processor time of the contestant's processes instead.
 """
 
 import argparse
 import contextlib
-import importlib.metadata
 import json
 import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from bench.contest import local, peak, served, workload
-from bench.contest.workload import Answers, Request
+from bench import arguments
+from bench.contest import line_up, ours, peak, request_file, served, workload
+from bench.contest.contestant import Absent, Contestant
+from bench.contest.workload import Answers, Limits, Request, Unfit
 
-from kvring_node import assembly
+from kvring_node import settings
 from kvring_node.model import config as model_config
-from kvring_node.model import tokenizer
-
-CLOCKS = peak.CLOCKS
-WARM_UP_SEED = 10**6
-
-
-class Contestant(Protocol):
-    """Somebody who answers requests."""
-
-    def __call__(self, requests: Sequence[Request]) -> Answers: ...
-
-    def cpu_s(self) -> float: ...
+from kvring_node.model.errors import ModelError
+from kvring_node.model.tokenizer import Tokenizer
 
 
 def compare(
@@ -51,18 +45,17 @@ def compare(
     rounds: Sequence[Sequence[Request]],
     clock: Callable[[Contestant], float],
 ) -> dict[str, Any]:
-    """Runs everybody in turn; rates, ratios, and how many answers are equal to ours."""
+    """Runs everybody in turn: rates in tokens answered, ratios, how many answers are equal to the first's."""
     rates: dict[str, list[float]] = {name: [] for name in contestants}
     equal = dict.fromkeys(contestants, 0)
     for requests in rounds:
-        num_tokens = sum(request.max_tokens for request in requests)
-        ours: Answers = []
+        firsts: Answers = []
         for name, contestant in contestants.items():
             started_at = clock(contestant)
             answers = contestant(requests)
-            rates[name].append(num_tokens / (clock(contestant) - started_at))
-            ours = ours or answers
-            equal[name] += sum(a == b for a, b in zip(ours, answers, strict=True))
+            rates[name].append(sum(map(len, answers)) / (clock(contestant) - started_at))
+            firsts = firsts or answers
+            equal[name] += sum(a == b for a, b in zip(firsts, answers, strict=True))
             print(f"{name:14} {rates[name][-1]:9.1f} tok/s", flush=True)
     median = {name: statistics.median(found) for name, found in rates.items()}
     first = next(iter(contestants))
@@ -81,114 +74,130 @@ def main() -> int:
     options = _options()
     torch.set_num_threads(options.threads)
     config = model_config.read(options.model)
-    rounds = _rounds(options, config.vocab_size)
-    peak_gflops = peak.measure(CLOCKS[options.clock])
-    wall = CLOCKS["wall"]
-    with contextlib.ExitStack() as stack:
-        contestants = _contestants(options, stack)
-        for contestant in contestants.values():
-            contestant(workload.synthetic(config.vocab_size, 8, (16, 64), 8, WARM_UP_SEED))
-        result = compare(contestants, rounds, (lambda _: wall()) if options.clock == "wall" else _used_s)
-        result["found_cached_tokens"] = {
-            name: one.cached_tokens for name, one in contestants.items() if isinstance(one, served.Served)
-        }
-    work = workload.flops(config, rounds[0])
+    limits = ours.limits(config, options.cache_bytes)
+    clock = peak.clock(options.clock, options.device)
+    try:
+        rounds = _rounds(options, limits)
+        peak_gflops = peak.measure(clock, options.device)
+        result = _contest(options, rounds, limits)
+    except (Absent, ModelError, Unfit) as error:
+        arguments.refuse(str(error))
+    work_gflop = workload.flops(config, rounds[0]) / 1e9
     num_tokens = sum(request.max_tokens for request in rounds[0])
-    result["peak_gflops"] = round(peak_gflops, 1)
-    result["work_gflop"] = round(work / 1e9, 1)
-    result["share_of_peak"] = {
-        name: round(work / 1e9 * rate["median"] / num_tokens / peak_gflops, 3)
-        for name, rate in result["tokens_per_s"].items()
-    }
-    ours = contestants["kvring"]
-    if isinstance(ours, local.Ours):
-        result["outside_the_model"] = ours.outside()
     result |= {
+        "peak_gflops": round(peak_gflops, 1),
+        "work_gflop": round(work_gflop, 1),
+        "share_of_peak": {
+            name: round(work_gflop * rate["median"] / num_tokens / peak_gflops, 3)
+            for name, rate in result["tokens_per_s"].items()
+        },
         "requests": len(rounds[0]),
         "prompt_tokens": sum(len(request.prompt) for request in rounds[0]),
         "http": options.http,
+        "device": options.device,
         "threads": options.threads,
         "clock": options.clock,
-        "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers")},
     }
     print(json.dumps(result))
     return 0 if len(set(result["equal"].values())) == 1 else 1
+
+
+def _contest(
+    options: argparse.Namespace, rounds: Sequence[Sequence[Request]], limits: Limits
+) -> dict[str, Any]:
+    warm_up = workload.warm_up(limits)
+    given = served.Conditions(
+        folder=options.model,
+        device=options.device,
+        num_threads=options.threads,
+        max_num_sequences=options.max_num_sequences,
+        max_batch_tokens=options.max_batch_tokens,
+        cache_bytes=options.cache_bytes,
+        num_requests=len(rounds[0]),
+        longest=max(len(one.prompt) + one.max_tokens for one in [*rounds[0], *warm_up]),
+        stream=options.stream,
+    )
+    wall = peak.CLOCKS["wall"]
+    with contextlib.ExitStack() as stack:
+        logs = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        met = line_up.meet(options, given, warm_up, logs, stack)
+        result = compare(met.contestants, rounds, _used_s if options.clock == "cpu" else lambda _: wall())
+        result["found_cached_tokens"] = {
+            name: one.cached_tokens for name, one in met.contestants.items() if isinstance(one, served.Served)
+        }
+    engine = met.contestants["kvring"]
+    if isinstance(engine, ours.Ours):
+        result |= engine.outside()
+    return result | {"skipped": met.skipped, "versions": met.versions}
 
 
 def _used_s(contestant: Contestant) -> float:
     return contestant.cpu_s()
 
 
-def _rounds(options: argparse.Namespace, vocab_size: int) -> list[list[Request]]:
-    if options.requests == "synthetic":
-        lengths = (options.prompt_tokens[0], options.prompt_tokens[1])
-        return [
-            workload.synthetic(vocab_size, options.num_requests, lengths, options.max_tokens, seed)
-            for seed in range(options.seed, options.seed + options.rounds)
-        ]
-    requests = workload.read(Path(options.requests), tokenizer.Tokenizer(options.model).encode)
-    return [requests] * options.rounds
-
-
-def _contestants(options: argparse.Namespace, stack: contextlib.ExitStack) -> dict[str, Contestant]:
-    limits = {"max_num_sequences": options.max_num_sequences, "max_batch_tokens": options.max_batch_tokens}
-    logs = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    contestants: dict[str, Contestant] = {}
-    if options.http:
-        flags = ["--max-sequences", str(options.max_num_sequences)]
-        flags += ["--max-batch-tokens", str(options.max_batch_tokens), "--dtype", "float32"]
-        ours = served.node(options.model, flags, options.threads, logs / "node", options.stream)
-        stack.callback(ours.close)
-        contestants["kvring"] = ours
-    else:
-        engine = assembly.load_engine(options.model, dtype="float32", num_threads=options.threads, **limits)
-        contestants["kvring"] = local.Ours(engine)
-    for name in filter(None, options.peers.split(",")):
-        contestants[name] = peer = _peer(name, options, logs)
-        if isinstance(peer, served.Served):
-            stack.callback(peer.close)
-    return contestants
-
-
-def _peer(name: str, options: argparse.Namespace, logs: Path) -> Contestant:
-    if name == "vllm":
-        flags = ["--max-num-seqs", str(options.max_num_sequences)]
-        flags += ["--max-num-batched-tokens", str(options.max_batch_tokens)]
-        return served.vllm(
-            options.vllm_python, options.model, flags, options.threads, logs / name, options.stream
+def _rounds(options: argparse.Namespace, limits: Limits) -> list[list[Request]]:
+    if options.requests is None:
+        return workload.rounds(
+            limits,
+            options.num_requests,
+            options.prompt_tokens,
+            options.max_tokens,
+            options.seed,
+            options.rounds,
         )
-    if name == "ct2":
-        return local.CTranslate2(options.model, options.threads)
-    if name == "hf-cb":
-        return local.ContinuousBatching(options.model)
-    size = 1 if name == "hf-single" else int(name.removeprefix("hf-padded-"))
-    return local.Transformers(local.load_transformers(options.model, "cpu"), size)
+    rows = request_file.read(options.requests, options.max_tokens)
+    tokenizer = Tokenizer(options.model)
+    return [request_file.encode(rows, limits, tokenizer.encode, tokenizer.encode_chat)] * options.rounds
+
+
+def _requests(text: str) -> Path | None:
+    return None if text == "synthetic" else arguments.file(text)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, required=True, help="folder in Hugging Face layout")
-    parser.add_argument("--requests", default="synthetic", help="a .jsonl file, or synthetic")
-    parser.add_argument(
-        "--peers", default="hf-padded-48", help="of hf-single, hf-padded-N, hf-cb, ct2, vllm; comma-separated"
+    add, count = parser.add_argument, arguments.count
+    add("--model", type=ours.folder, required=True, help="folder in Hugging Face layout")
+    add("--requests", type=_requests, metavar="FILE", help="a .jsonl file, or synthetic (the default)")
+    add(
+        "--peers",
+        type=arguments.several(line_up.peer),
+        default=["hf-padded-48"],
+        help=f"of {line_up.PEERS}; with commas (default hf-padded-48)",
     )
-    parser.add_argument("--vllm-python", type=Path, help="interpreter of an environment with vLLM")
-    parser.add_argument("--http", action="store_true", help="our node over HTTP instead of the engine alone")
-    parser.add_argument("--stream", action="store_true", help="servers stream their answers")
-    parser.add_argument("--num-requests", type=int, default=48, help="of synthetic ones")
-    parser.add_argument("--prompt-tokens", type=int, nargs=2, default=(16, 256), metavar=("MIN", "MAX"))
-    parser.add_argument("--max-tokens", type=int, default=64)
-    parser.add_argument("--max-num-sequences", type=int, default=64)
-    parser.add_argument("--max-batch-tokens", type=int, default=2048)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    add("--vllm-python", type=arguments.program, help="interpreter of an environment with vLLM")
+    add("--http", action="store_true", help="our node over HTTP instead of the engine alone")
+    add("--stream", action="store_true", help="servers stream their answers")
+    add("--device", choices=("cpu", "cuda"), default="cpu", help="for everybody (default cpu)")
+    add("--num-requests", type=count, default=48, help="of synthetic ones, a round (default 48)")
+    add(
+        "--prompt-tokens",
+        type=count,
+        nargs=2,
+        default=(16, 256),
+        metavar=("MIN", "MAX"),
+        help="of synthetic requests (default 16 256)",
+    )
+    add("--max-tokens", type=count, default=64, help="out, where a file's row does not say it (default 64)")
+    add("--max-num-sequences", type=count, default=64, help="that a server runs at once (default 64)")
+    add("--max-batch-tokens", type=count, default=2048, help="of a server's step (default 2048)")
+    add(
+        "--cache-bytes",
+        type=settings.size_bytes,
+        default=2 << 30,
+        help="for the pages of ours and of vllm (default 2Gi)",
+    )
+    add("--rounds", type=count, default=3, help="default 3")
+    add("--seed", type=arguments.whole, default=0, help="of the first round's synthetic requests (default 0)")
+    add("--clock", choices=sorted(peak.CLOCKS), default="wall", help="default wall; cpu not with a GPU")
+    add("--threads", type=count, default=torch.get_num_threads(), help="of the CPU (default: as torch finds)")
     options = parser.parse_args()
-    if "vllm" in options.peers.split(",") and options.vllm_python is None:
+    if "vllm" in options.peers and options.vllm_python is None:
         parser.error("the peer vllm needs --vllm-python")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("no CUDA device is visible; use --device cpu")
     return options
 
 

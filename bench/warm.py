@@ -2,8 +2,9 @@
 
 Each round asks a prompt of its own after the prefix twice: when nothing is known (the peer: the engine with
 its pages forgotten), and when another prompt has just left the prefix's pages behind. Greedy tokens must be
-equal; the exit status is 1 when they are not. The last line printed is one JSON object. On a machine with
-noisy neighbours, `--clock cpu --threads 1` counts only the time in which this process computed.
+equal; the exit status is 1 when they are not, 2 when it cannot be done as asked. The last line printed is one
+JSON object. On a machine with noisy neighbours, `--clock cpu --threads 1` counts only the time in which this
+process computed.
 """
 
 import argparse
@@ -12,15 +13,15 @@ import statistics
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench.throughput import CLOCKS
+from bench import arguments
+from bench.contest import ours, peak
 
-from kvring_node import assembly
 from kvring_node.engine.engine import Engine
 from kvring_node.messages import SamplingParams, Submit
+from kvring_node.model import config as model_config
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def ask(engine: Engine, prompt: list[int], max_tokens: int, clock: Callable[[], 
     began_at = clock()
     refused = engine.add(Submit("bench", prompt, params))
     if refused is not None:
-        sys.exit(refused.message)
+        arguments.refuse(refused.message)
     token_ids: list[int] = []
     first_s = num_cached_tokens = 0.0
     while engine.has_work:
@@ -50,24 +51,25 @@ def ask(engine: Engine, prompt: list[int], max_tokens: int, clock: Callable[[], 
     return Answer(token_ids, int(num_cached_tokens), first_s, clock() - began_at)
 
 
-def measure(engine: Engine, arguments: argparse.Namespace, vocab_size: int) -> dict[str, Any]:
+def measure(engine: Engine, options: argparse.Namespace, vocab_size: int) -> dict[str, Any]:
     """Cold and warm in turns, after one round to warm up."""
-    clock, rng = CLOCKS[arguments.clock], np.random.default_rng(arguments.seed)
+    clock = peak.clock(options.clock, engine.loaded.device)
+    rng = np.random.default_rng(options.seed)
 
     def some(count: int) -> list[int]:
         drawn: list[int] = rng.integers(1, vocab_size, count).tolist()
         return drawn
 
-    prefix = some(arguments.prefix_tokens)
+    prefix = some(options.prefix_tokens)
     cold: list[Answer] = []
     warm: list[Answer] = []
-    for number in range(arguments.rounds + 1):
-        prompt, other = prefix + some(arguments.own_tokens), prefix + some(arguments.own_tokens)
+    for number in range(options.rounds + 1):
+        prompt, other = prefix + some(options.own_tokens), prefix + some(options.own_tokens)
         engine.forget_prefixes()
-        cold.append(ask(engine, prompt, arguments.max_tokens, clock))
+        cold.append(ask(engine, prompt, options.max_tokens, clock))
         engine.forget_prefixes()
         ask(engine, other, 1, clock)
-        warm.append(ask(engine, prompt, arguments.max_tokens, clock))
+        warm.append(ask(engine, prompt, options.max_tokens, clock))
         if number:
             print(
                 f"cold {cold[-1].whole_s * 1e3:8.1f} ms   warm {warm[-1].whole_s * 1e3:8.1f} ms", flush=True
@@ -90,27 +92,35 @@ def measure(engine: Engine, arguments: argparse.Namespace, vocab_size: int) -> d
 
 def main() -> int:
     """Parses, measures, prints."""
+    options = _options()
+    engine = ours.load(options.model, device=options.device, dtype=options.dtype, num_threads=options.threads)
+    num_in, longest = options.prefix_tokens + options.own_tokens, engine.loaded.max_model_len
+    if num_in + options.max_tokens > longest:
+        arguments.refuse(
+            f"{num_in} tokens in and {options.max_tokens} out are more than the {longest} that the model and "
+            "its cache hold; give a lesser --prefix-tokens"
+        )
+    result = measure(engine, options, model_config.read(options.model).vocab_size)
+    print(json.dumps(result))
+    return 0 if result["equal"] == result["of"] else 1
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, required=True, help="folder in Hugging Face layout")
-    parser.add_argument("--prefix-tokens", type=int, default=2048)
-    parser.add_argument("--own-tokens", type=int, default=16, help="of each prompt after the prefix (16)")
-    parser.add_argument("--max-tokens", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    engine = assembly.load_engine(
-        arguments.model, device=arguments.device, dtype=arguments.dtype, num_threads=arguments.threads
-    )
-    vocab_size = json.loads((arguments.model / "config.json").read_text())["vocab_size"]
-    result = measure(engine, arguments, vocab_size)
-    print(json.dumps(result))
-    return 0 if result["equal"] == result["of"] else 1
+    add, count = parser.add_argument, arguments.count
+    add("--model", type=ours.folder, required=True, help="folder in Hugging Face layout")
+    add("--prefix-tokens", type=count, default=2048, help="shared (default 2048)")
+    add("--own-tokens", type=count, default=16, help="of each prompt after the prefix (default 16)")
+    add("--max-tokens", type=count, default=8, help="out (default 8)")
+    add("--rounds", type=count, default=7, help="default 7, and one before to warm up")
+    add("--threads", type=count, help="of the CPU (default: as torch finds)")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU if there is one")
+    add("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto", help="default auto")
+    add("--clock", choices=sorted(peak.CLOCKS), default="wall", help="default wall; cpu not with a GPU")
+    add("--seed", type=arguments.whole, default=0, help="default 0")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

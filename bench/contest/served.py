@@ -11,14 +11,17 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import psutil
+from bench.contest.contestant import Absent
 from bench.contest.workload import Answers, Request
 
 START_S = 300.0
+LOOK = "import vllm; from vllm.platforms import current_platform as p; print(p.device_type, vllm.__version__)"
 
 
 class Served:
@@ -28,18 +31,26 @@ class Served:
     """
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path, stream: bool):
-        """Starts the server and waits for it. `command` gets its port as last argument."""
+        """Starts the server and waits for it. `command` gets its port as last argument.
+
+        Raises:
+            Absent: it does not start.
+        """
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = str(probe.getsockname()[1])
         self._url = f"http://127.0.0.1:{port}"
         self._stream = stream
-        self._used_s = 0.0
         with log.open("wb") as file:
             self._process = subprocess.Popen(
                 [*command, port], env={**os.environ, **env}, stdout=file, stderr=file, start_new_session=True
             )
-        self._model = self._wait_ready(log)
+        self._log = log
+        try:
+            self._model = self._wait_ready()
+        except BaseException:
+            self.close()
+            raise
         self.cached_tokens = 0
         self._signal(signal.SIGSTOP)
 
@@ -48,6 +59,8 @@ class Served:
         self._signal(signal.SIGCONT)
         try:
             return asyncio.run(self._ask_all(requests))
+        except aiohttp.ClientError as error:
+            raise Absent(f"the server failed: {error!r}\n{self._last_words()}") from error
         finally:
             self._signal(signal.SIGSTOP)
 
@@ -72,7 +85,7 @@ class Served:
         os.killpg(self._process.pid, number)
 
     async def _ask_all(self, requests: Sequence[Request]) -> Answers:
-        timeout = aiohttp.ClientTimeout(total=3600)
+        timeout = aiohttp.ClientTimeout(total=None)
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
             return await asyncio.gather(*(self._ask(session, request) for request in requests))
@@ -89,7 +102,7 @@ class Served:
         }
         async with session.post(f"{self._url}/v1/completions", json=body) as response:
             if response.status != 200:
-                sys.exit(f"{self._url}: {await response.text()}")
+                raise Absent(f"the server refused a request: {await response.text()}")
             if not self._stream:
                 return self._token_ids(await response.json())
             token_ids: list[int] = []
@@ -103,11 +116,11 @@ class Served:
         self.cached_tokens += details.get("cached_tokens") or 0
         return [token_id for choice in answer["choices"] for token_id in choice["token_ids"] or ()]
 
-    def _wait_ready(self, log: Path) -> str:
+    def _wait_ready(self) -> str:
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                sys.exit(f"the server ended:\n{log.read_text()[-4000:]}")
+                raise Absent(f"the server ended:\n{self._last_words()}")
             try:
                 with urllib.request.urlopen(f"{self._url}/v1/models", timeout=5) as response:
                     models = json.load(response)["data"]
@@ -116,22 +129,78 @@ class Served:
             if models:
                 return str(models[0]["id"])
             time.sleep(0.2)
-        self.close()
-        sys.exit(f"the server is not ready after {START_S:.0f} s:\n{log.read_text()[-4000:]}")
+        raise Absent(f"the server is not ready after {START_S:.0f} s:\n{self._last_words()}")
+
+    def _last_words(self) -> str:
+        return self._log.read_text(errors="replace")[-2000:]
 
 
-def node(folder: Path, options: Sequence[str], num_threads: int, log: Path, stream: bool) -> Served:
-    """Our node as users start it."""
-    flags = ["--model", str(folder), "--host", "127.0.0.1", "--num-threads", str(num_threads), *options]
-    command = [sys.executable, "-m", "kvring_node", *flags, "--port"]
-    return Served(command, {"OMP_NUM_THREADS": str(num_threads)}, log, stream)
+@dataclass(frozen=True)
+class Conditions:
+    """What both servers are told alike. `longest`: tokens of prompt and answer together."""
+
+    folder: Path
+    device: str
+    num_threads: int
+    max_num_sequences: int
+    max_batch_tokens: int
+    cache_bytes: int
+    num_requests: int
+    longest: int
+    stream: bool
 
 
-def vllm(
-    python: Path, folder: Path, options: Sequence[str], num_threads: int, log: Path, stream: bool
-) -> Served:
-    """vLLM's server from a virtual environment of its own."""
-    flags = ["--model", str(folder), "--dtype", "float32", "--enforce-eager", "--host", "127.0.0.1", *options]
-    command = [str(python), "-m", "vllm.entrypoints.openai.api_server", *flags, "--port"]
-    env = {"VLLM_CPU_KVCACHE_SPACE": "2", "OMP_NUM_THREADS": str(num_threads), "HF_HUB_OFFLINE": "1"}
-    return Served(command, env, log, stream)
+def node(given: Conditions, log: Path) -> Served:
+    """Our node as users start it; it is long silent while it is suspended, and takes all requests at once."""
+    flags = {
+        "model": given.folder,
+        "device": given.device,
+        "dtype": "float32",
+        "num-threads": given.num_threads,
+        "max-sequences": given.max_num_sequences,
+        "max-batch-tokens": given.max_batch_tokens,
+        "cache-bytes": given.cache_bytes,
+        "max-waiting": given.num_requests,
+        "max-body-bytes": "1Gi",
+        "max-silence-s": 999_999,
+        "host": "127.0.0.1",
+    }
+    command = [sys.executable, "-m", "kvring_node", *_flags(flags), "--port"]
+    return Served(command, {"OMP_NUM_THREADS": str(given.num_threads)}, log, given.stream)
+
+
+def vllm(python: Path, given: Conditions, log: Path) -> Served:
+    """vLLM's server from a virtual environment of its own, built for the device."""
+    flags = {
+        "model": given.folder,
+        "dtype": "float32",
+        "max-num-seqs": given.max_num_sequences,
+        "max-num-batched-tokens": given.max_batch_tokens,
+        "max-model-len": given.longest,
+        "kv-cache-memory-bytes": given.cache_bytes,
+        "host": "127.0.0.1",
+    }
+    # A GPU is shared with the other contestants; on a CPU, compiling takes minutes.
+    own = ["--gpu-memory-utilization", "0.5"] if given.device == "cuda" else ["--enforce-eager"]
+    command = [str(python), "-m", "vllm.entrypoints.openai.api_server", *_flags(flags), *own, "--port"]
+    env = {"OMP_NUM_THREADS": str(given.num_threads), "HF_HUB_OFFLINE": "1"}
+    return Served(command, env, log, given.stream)
+
+
+def vllm_version(python: Path, device: str) -> str:
+    """The version of that interpreter's vLLM.
+
+    Raises:
+        Absent: it has none, or one for another device.
+    """
+    found = subprocess.run([str(python), "-P", "-c", LOOK], capture_output=True, text=True, check=False)
+    words = found.stdout.split()
+    if found.returncode or len(words) < 2:
+        raise Absent(f"{python} cannot import vllm: {''.join(found.stderr.splitlines()[-1:])}")
+    if words[-2] != device:
+        raise Absent(f"the vLLM of {python} computes on {words[-2] or 'nothing'}, not on {device}")
+    return words[-1]
+
+
+def _flags(values: Mapping[str, object]) -> list[str]:
+    return [word for name, value in values.items() for word in (f"--{name}", str(value))]

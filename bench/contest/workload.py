@@ -1,9 +1,7 @@
 """What the contestants are asked, and how much arithmetic it takes."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +19,32 @@ class Request:
 Answers = list[list[int]]
 
 
+class Unfit(ValueError):
+    """Requests that cannot be answered whole, or not even read; the message says why."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a model can take: token ids below `vocab_size`, `num_tokens` in prompt and answer together."""
+
+    vocab_size: int
+    num_tokens: int
+
+    def fault(self, request: Request) -> str | None:
+        """Why the request can never be answered whole."""
+        num_in, num_out = len(request.prompt), request.max_tokens
+        if not request.prompt:
+            return "the prompt has no tokens"
+        if min(request.prompt) < 0 or max(request.prompt) >= self.vocab_size:
+            return f"token ids must lie between 0 and {self.vocab_size - 1}"
+        if num_in + num_out > self.num_tokens:
+            return (
+                f"{num_in} tokens in and {num_out} out are more than the {self.num_tokens} that the model "
+                "and its cache hold"
+            )
+        return None
+
+
 def synthetic(
     vocab_size: int, count: int, lengths: tuple[int, int], max_tokens: int, seed: int
 ) -> list[Request]:
@@ -30,13 +54,29 @@ def synthetic(
     return [Request(rng.integers(1, vocab_size, size).tolist(), max_tokens) for size in sizes]
 
 
-def read(path: Path, encode: Callable[[str], list[int]]) -> list[Request]:
-    """One request a line."""
-    rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+def rounds(
+    limits: Limits, count: int, lengths: Sequence[int], max_tokens: int, first_seed: int, num_rounds: int
+) -> list[list[Request]]:
+    """Synthetic requests of `lengths[0]` to `lengths[1]` tokens, new ones in each round.
+
+    Raises:
+        Unfit: the longest cannot be answered whole.
+    """
+    if lengths[0] > lengths[1]:
+        raise Unfit(f"prompts of {lengths[0]} to {lengths[1]} tokens: the lesser number goes first")
+    if fault := limits.fault(Request([0] * lengths[1], max_tokens)):
+        raise Unfit(f"{fault}; ask for shorter prompts or answers")
     return [
-        Request(encode(row["prompt"]) if isinstance(row["prompt"], str) else row["prompt"], row["max_tokens"])
-        for row in rows
+        synthetic(limits.vocab_size, count, (lengths[0], lengths[1]), max_tokens, seed)
+        for seed in range(first_seed, first_seed + num_rounds)
     ]
+
+
+def warm_up(limits: Limits) -> list[Request]:
+    """Eight short requests that no round has."""
+    num_out = min(8, max(1, limits.num_tokens // 2))
+    longest = min(64, max(1, limits.num_tokens - num_out))
+    return synthetic(limits.vocab_size, 8, (min(16, longest), longest), num_out, seed=10**6)
 
 
 def flops(config: ModelConfig, requests: Sequence[Request]) -> int:
