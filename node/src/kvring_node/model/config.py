@@ -120,6 +120,7 @@ def _parse(given: Mapping[str, Any]) -> ModelConfig:
     _size(raw["num_hidden_layers"])
     traits = family.traits(raw)
     _refuse_unsupported(raw, traits)
+    scaled = rope.parse(raw, head_dim, max_positions)
     return ModelConfig(
         traits=traits,
         vocab_size=_size(raw["vocab_size"]),
@@ -129,10 +130,10 @@ def _parse(given: Mapping[str, Any]) -> ModelConfig:
         num_heads=num_heads,
         num_kv_heads=num_kv_heads,
         head_dim=head_dim,
-        max_positions=max_positions,
+        max_positions=_size(rope.reach(scaled, max_positions)),
         rms_norm_eps=float(raw["rms_norm_eps"]),
         activation=_activation(raw["hidden_act"], family),
-        rope=rope.parse(raw, head_dim, max_positions),
+        rope=scaled,
         tied_embeddings=bool(raw["tie_word_embeddings"]),
         dtype=str(raw.get("dtype") or raw.get("torch_dtype") or "float32"),
     )

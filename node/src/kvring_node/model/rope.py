@@ -101,6 +101,22 @@ def parse(raw: Mapping[str, Any], head_dim: int, max_positions: int) -> Rope:
     return _READERS[kind](plain, {**scaling, "original": int(original), "max": max_positions})
 
 
+def reach(rope: Rope, max_positions: int) -> int:
+    """Positions that a model with `max_position_embeddings` of `max_positions` can tell apart.
+
+    Yarn reaches `factor` times the original length: models that were trained with it say so in
+    `max_position_embeddings`, those to which their users add it, as the makers of Qwen advise, do not.
+    A linear scaling stretches what `max_position_embeddings` says, as in vLLM. Others name their whole length.
+    """
+    match rope:
+        case YarnRope():
+            return max(max_positions, int(rope.original_max_positions * rope.factor))
+        case LinearRope() if not isinstance(rope, Llama3Rope):
+            return max(max_positions, int(max_positions * rope.factor))
+        case _:
+            return max_positions
+
+
 def rotating_share(raw: Mapping[str, Any]) -> float:
     """Which share of a head rotates."""
     scaling = raw.get("rope_scaling") or raw.get("rope_parameters") or {}

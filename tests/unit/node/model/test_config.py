@@ -13,30 +13,60 @@ from kvring_node.model import rotary
 from kvring_node.model.errors import ModelError
 from kvring_node.model.families.registry import FAMILIES
 
+BASE: dict[str, Any] = {
+    "architectures": ["LlamaForCausalLM"],
+    "vocab_size": 10,
+    "hidden_size": 8,
+    "intermediate_size": 8,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "rms_norm_eps": 1e-6,
+    "max_position_embeddings": 64,
+}
+
 
 def test_both_spellings_of_rope_are_read() -> None:
-    base: dict[str, Any] = {
-        "architectures": ["LlamaForCausalLM"],
-        "vocab_size": 10,
-        "hidden_size": 8,
-        "intermediate_size": 8,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "rms_norm_eps": 1e-6,
-        "max_position_embeddings": 64,
-    }
     llama3 = {
         "factor": 8.0,
         "low_freq_factor": 1.0,
         "high_freq_factor": 4.0,
         "original_max_position_embeddings": 16,
     }
-    new = {**base, "rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5, **llama3}}
-    old = {**base, "rope_theta": 5e5, "rope_scaling": {"type": "llama3", **llama3}}
+    new = {**BASE, "rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5, **llama3}}
+    old = {**BASE, "rope_theta": 5e5, "rope_scaling": {"type": "llama3", **llama3}}
     assert model_config.parse(new) == model_config.parse(old)
-    assert model_config.parse(base).rope.theta == 10_000.0
+    assert model_config.parse(BASE).rope.theta == 10_000.0
     both = {**old, "rope_parameters": {"rope_type": "default", "rope_theta": 5e5}}
     assert model_config.parse(both) == model_config.parse(old)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "scaling", "longest"),
+    [
+        ("nothing is scaled", {"rope_type": "default"}, 64),
+        ("Qwen's makers: add this to reach 4 times as far",
+         {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}, 256),
+        ("Qwen3's own length is no multiple of the original",
+         {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 48}, 192),
+        ("a model that was trained so names its whole length",
+         {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}, 64),
+        ("a linear one stretches the length that the config names", {"type": "linear", "factor": 2.5}, 160),
+        ("nothing gets shorter", {"type": "linear", "factor": 0.5}, 64),
+        ("a dynamic one begins where we end", {"type": "dynamic", "factor": 2.0}, 64),
+        ("Llama 3 names its whole length",
+         {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+          "original_max_position_embeddings": 16}, 64),
+        ("so does Phi-3",
+         {"type": "longrope", "short_factor": [1.0] * 2, "long_factor": [2.0] * 2, "factor": 4.0}, 64),
+    ],
+)  # fmt: skip
+def test_how_far_a_scaled_rope_reaches(sentence: str, scaling: dict[str, Any], longest: int) -> None:
+    assert model_config.parse({**BASE, "rope_scaling": scaling}).max_positions == longest, sentence
+
+
+def test_a_factor_beyond_all_measure_is_refused() -> None:
+    with pytest.raises(ModelError, match="size from 1"):
+        model_config.parse({**BASE, "rope_scaling": {"type": "linear", "factor": 1e9}})
 
 
 KEYS = (
