@@ -106,7 +106,7 @@ def reach(rope: Rope, max_positions: int) -> int:
 
     Yarn reaches `factor` times the original length: models that were trained with it say so in
     `max_position_embeddings`, those to which their users add it, as the makers of Qwen advise, do not.
-    A linear scaling stretches what `max_position_embeddings` says, as in vLLM. Others name their whole length.
+    A linear scaling stretches what `max_position_embeddings` says, as in vLLM. The others name it all.
     """
     match rope:
         case YarnRope():
