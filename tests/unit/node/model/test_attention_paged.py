@@ -18,7 +18,9 @@ SPANS = {
         (3, 1),
     ],
 }
-CASES = list(itertools.product(SPANS, range(4)))
+LONGEST = "a context so long that its programs take more than their usual share"
+CASES = [*itertools.product(SPANS, range(4)), (LONGEST, 0)]
+SPANS[LONGEST] = [(17000, 1), (3, 1)]
 
 
 @pytest.fixture(scope="module")

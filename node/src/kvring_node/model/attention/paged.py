@@ -5,12 +5,11 @@ sequence together with all heads that share a head of keys, so that each key is 
 contexts are cut into segments that several programs share (flash decoding, Dao et al. 2023).
 """
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import triton  # type: ignore[import-untyped]  # it has none
 import triton.language as tl  # type: ignore[import-untyped]  # the same
 
+from kvring_node import upload
 from kvring_node.batch import Batch
 from kvring_node.model.attention import places
 
@@ -21,6 +20,8 @@ TILE = 32
 """Keys that a program reads at a time."""
 SEGMENT_TOKENS = 512
 """Decoding sequences with longer contexts are shared by several programs."""
+MAX_SEGMENTS = 32
+"""So many at most, which bounds the memory of their results."""
 
 
 class PagedAttention:
@@ -36,12 +37,13 @@ class PagedAttention:
         self._page_tokens = page_tokens
         self._group = num_heads // num_kv_heads
         self._rows = max(ROWS if is_decoding else PREFILL_ROWS, triton.next_power_of_2(self._group))
-        self._num_segments = -(-longest // SEGMENT_TOKENS) if is_decoding else 1
+        self._num_segments = min(-(-longest // SEGMENT_TOKENS), MAX_SEGMENTS) if is_decoding else 1
+        self._segment_tokens = -(-longest // self._num_segments)
         runs = places.cut(found.runs, self._rows // self._group)
-        self._blocks = _upload(np.array(list(runs)), device)
-        self._pages = _upload(np.array(found.pages), device)
-        self._slots = _upload(np.array(found.slots), device)
-        self.positions = _upload(np.array(found.positions), device)
+        self._blocks = upload.indices(list(runs), device)
+        self._pages = upload.indices(found.pages, device)
+        self._slots = upload.indices(found.slots, device)
+        self.positions = upload.indices(found.positions, device)
 
     def __call__(
         self, query: torch.Tensor, keys_values: torch.Tensor, layer: torch.Tensor, window: int | None
@@ -66,7 +68,8 @@ class PagedAttention:
             head_dim**-0.5,
             num_tokens,
             layer.shape[1],
-            window or 0,
+            self._segment_tokens,
+            window=window or 0,
             num_heads=num_heads,
             num_kv_heads=num_heads // self._group,
             group=self._group,
@@ -75,7 +78,7 @@ class PagedAttention:
             page_tokens=self._page_tokens,
             num_rows=self._rows,
             tile_tokens=TILE,
-            segment_tokens=SEGMENT_TOKENS if num_segments > 1 else 0,
+            enable_fp_fusion=True,  # as ever; the default of Triton 3.10 is another
         )
         return _join(parts, peaks, sums).to(query.dtype).flatten(1)
 
@@ -88,13 +91,8 @@ def _join(parts: torch.Tensor, peaks: torch.Tensor, sums: torch.Tensor) -> torch
     return (parts * weights[..., None]).sum(0) / (sums * weights).sum(0)[..., None]
 
 
-def _upload(array: npt.NDArray[np.int64], device: torch.device) -> torch.Tensor:
-    """From pinned memory, so that the copy does not wait for what the device is doing."""
-    tensor = torch.from_numpy(array)
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
-
-
-@triton.jit  # type: ignore[untyped-decorator]  # Triton reads the types of its own
+# Sizes that change from step to step: a kernel made anew for 1 or for multiples of 16 would stop a step.
+@triton.jit(do_not_specialize=["num_tokens", "num_slots", "segment_tokens"])  # type: ignore[untyped-decorator]
 def _attend(  # type: ignore[no-untyped-def]  # the same
     query,
     layer,
@@ -106,7 +104,8 @@ def _attend(  # type: ignore[no-untyped-def]  # the same
     scale,
     num_tokens,
     num_slots,
-    window,
+    segment_tokens,
+    window: tl.constexpr,
     num_heads: tl.constexpr,
     num_kv_heads: tl.constexpr,
     group: tl.constexpr,
@@ -115,10 +114,11 @@ def _attend(  # type: ignore[no-untyped-def]  # the same
     page_tokens: tl.constexpr,
     num_rows: tl.constexpr,
     tile_tokens: tl.constexpr,
-    segment_tokens: tl.constexpr,
 ):
     """One block of queries, one head of keys, one segment of the context; window 0 sees everything before."""
     block, kv_head, segment = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    # A pool may hold more than 2**31 numbers. What is loaded below has 64 bits already.
+    num_slots = num_slots.to(tl.int64)
     table = pages + tl.load(blocks + block * 4)
     first_row = tl.load(blocks + block * 4 + 1)
     first_position = tl.load(blocks + block * 4 + 2)
@@ -135,13 +135,10 @@ def _attend(  # type: ignore[no-untyped-def]  # the same
         query + query_at[:, None] * head_dim + dim, mask=is_query[:, None] & (dim < head_dim), other=0.0
     )
 
-    end = first_position + num_queries
-    start = 0
+    start = segment * segment_tokens
+    end = tl.minimum(start + segment_tokens, first_position + num_queries)
     if window > 0:
-        start = tl.maximum(0, first_position - window + 1) // tile_tokens * tile_tokens
-    if segment_tokens > 0:
-        start = tl.maximum(start, segment * segment_tokens)
-        end = tl.minimum(end, (segment + 1) * segment_tokens)
+        start = tl.maximum(start, first_position - window + 1)
 
     peak = tl.full((num_rows,), float("-inf"), tl.float32)
     total = tl.zeros((num_rows,), tl.float32)
@@ -161,9 +158,8 @@ def _attend(  # type: ignore[no-untyped-def]  # the same
             is_seen = is_seen & (key > position[:, None] - window)
         scores = tl.where(is_seen, scores, float("-inf"))
         new_peak = tl.maximum(peak, tl.max(scores, 1))
-        base = tl.where(
-            new_peak == float("-inf"), 0.0, new_peak
-        )  # nothing seen yet: -inf less -inf is no number
+        # Nothing seen yet: -inf less -inf is no number.
+        base = tl.where(new_peak == float("-inf"), 0.0, new_peak)
         weights = tl.exp(scores - base[:, None])
         decay = tl.exp(peak - base)
         total = total * decay + tl.sum(weights, 1)
