@@ -95,15 +95,15 @@ class ApiDouble:
     def writes(self) -> list[tuple[str, str]]:
         return [(method, path) for method, path in self.requests if method != "GET"]
 
-    def put(self, resource: Resource, body: Object) -> Object:
-        """Store an object as if somebody had written it."""
+    def put(self, resource: Resource, body: Object, *, told: bool = True) -> Object:
+        """Store an object as if somebody had written it; a watch that lags has not `told` of it yet."""
         stored = copy.deepcopy(body)
         meta = stored["metadata"]
         key = (meta.get("namespace", ""), meta["name"])
         kind = self._kinds[resource.plural]
         meta.setdefault("uid", f"uid-{'-'.join(key)}-{self._version}")
         meta.setdefault("creationTimestamp", "2027-01-15T08:00:00Z")
-        self._store(kind, key, stored, "MODIFIED" if key in kind.objects else "ADDED")
+        self._store(kind, key, stored, "MODIFIED" if key in kind.objects else "ADDED", told=told)
         return stored
 
     def take(self, resource: Resource, namespace: str, name: str) -> None:
@@ -225,11 +225,12 @@ class ApiDouble:
             return self._store(kind, key, {**found, "metadata": meta}, "MODIFIED")
         return self._remove(kind, key)
 
-    def _store(self, kind: Kind, key: Key, body: Object, event: str) -> Object:
+    def _store(self, kind: Kind, key: Key, body: Object, event: str, *, told: bool = True) -> Object:
         self._version = next(self._versions)
         stored = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self._version)}}
         kind.objects[key] = stored
-        self._tell(kind, event, stored)
+        if told:
+            self._tell(kind, event, stored)
         return stored
 
     def _remove(self, kind: Kind, key: Key) -> Object:
@@ -296,6 +297,9 @@ def _parse(path: str) -> tuple[str, str, str, str]:
 
 
 def _selected(request: web.Request, body: Object) -> bool:
+    wanted = request.query.get("fieldSelector", "").removeprefix("metadata.name=")
+    if wanted not in ("", body["metadata"]["name"]):
+        return False
     labels = body["metadata"].get("labels") or {}
     for term in filter(None, request.query.get("labelSelector", "").split(",")):
         name, _, value = term.partition("=")

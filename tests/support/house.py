@@ -26,9 +26,8 @@ KEY = Key("default", "chat")
 async def open_house() -> AsyncIterator["House"]:
     """A house with one machine and a running operator."""
     async with ApiDouble().serve() as api, NodesDouble().serve(0) as nodes:
-        ready = {"conditions": [{"type": "Ready", "status": "True"}]}
-        api.put(MACHINES, {"metadata": {"name": "m1"}, "spec": {}, "status": ready})
         house = House(api, nodes)
+        house.add_machine("m1")
         house.start()
         yield house
         await house.stop()
@@ -44,6 +43,10 @@ class House:
         """Whether another replica may lead by now."""
         self._running: asyncio.Task[None] | None = None
         self._clients: list[Kube | Nodes] = []
+
+    def add_machine(self, name: str, *, told: bool = True) -> None:
+        ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+        self.api.put(MACHINES, {"metadata": {"name": name}, "spec": {}, "status": ready}, told=told)
 
     def start(self, *watch_namespaces: str) -> None:
         clock = SystemClock()
@@ -95,7 +98,7 @@ class House:
     async def has_pods(self, *wanted: str) -> None:
         await until(lambda: self.pods() == sorted(wanted))
 
-    def run_pod(self, name: str) -> None:
+    def run_pod(self, name: str, machine: str = "m1") -> None:
         """What a kubelet would write once the container is ready."""
         body = self.api.get(PODS, "default", name)
         assert body
@@ -110,7 +113,7 @@ class House:
             "conditions": [*gate, ready],
             "containerStatuses": [{"name": "node", "ready": True, "restartCount": 0, "state": state}],
         }
-        self.api.put(PODS, {**body, "spec": {**body["spec"], "nodeName": "m1"}, "status": status})
+        self.api.put(PODS, {**body, "spec": {**body["spec"], "nodeName": machine}, "status": status})
 
     async def settle(self, *wanted: str) -> None:
         """Play kubelet until the pool is Ready with just these pods."""

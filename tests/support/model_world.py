@@ -39,6 +39,7 @@ class ModelWorld:
             metadata=meta,
             pods=tuple(self.pods.values()),
             machines=self.machines,
+            gone=frozenset(pod.machine for pod in self.pods.values() if pod.machine) - self.machines.keys(),
             children=self.children,
             key_present=self.key_present,
             ring=self.ring,

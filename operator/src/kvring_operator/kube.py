@@ -126,6 +126,11 @@ class Kube:
         """One object; raises `NotFound`."""
         return await self._call("GET", resource.path(namespace, name))
 
+    async def has(self, resource: Resource, name: str) -> bool:
+        """Whether there is an object of a kind without namespaces, for who may list that kind only."""
+        query = {"fieldSelector": f"metadata.name={name}", "limit": "1"}
+        return bool((await self._call("GET", resource.path(), query=query))["items"])
+
     async def list_page(
         self, resource: Resource, namespace: str, selector: str, limit: int, token: str
     ) -> Page:

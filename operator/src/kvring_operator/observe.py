@@ -15,7 +15,7 @@ from kvring_operator import children, pod, views
 from kvring_operator.caches import Caches
 from kvring_operator.kube import ApiError, Kube, NotFound
 from kvring_operator.nodes import NoAnswer, Nodes
-from kvring_operator.resources import PODS, SECRETS
+from kvring_operator.resources import MACHINES, PODS, SECRETS
 from kvring_operator.world import Pod, World
 
 
@@ -49,6 +49,7 @@ class Observer:
             pods=tuple(sorted(own, key=lambda pod: (pod.slot, pod.incarnation))),
             taken=frozenset(pod.name for pod in found if pod.owner_uid != metadata.uid),
             machines=self._caches.machines,
+            gone=await self._gone(own),
             children=kept,
             key_present=bool(internal_key),
             ring=ring,
@@ -80,6 +81,16 @@ class Observer:
         except NotFound:
             return None
         return stray if stray.owner_uid == metadata.uid else None
+
+    async def _gone(self, pods: Iterable[Pod]) -> frozenset[str]:
+        """Machines of these pods that the API server does not have.
+
+        That one is not in the cache proves nothing: pods and machines have watches of their own, and a new
+        pod's may be the quicker one.
+        """
+        unknown = sorted({pod.machine for pod in pods if pod.machine} - self._caches.machines.keys())
+        there = await asyncio.gather(*(self._kube.has(MACHINES, name) for name in unknown))
+        return frozenset(name for name, found in zip(unknown, there, strict=True) if not found)
 
     async def _reports(self, world: World, internal_key: bytes) -> dict[str, NodeReport]:
         asked = [

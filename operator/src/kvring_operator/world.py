@@ -124,14 +124,16 @@ class World:
     """Everything that is known of one InferenceCluster. `status` is what was last written there.
 
     `pods` are those of this resource's uid; `taken` are names of pods that its namesakes left behind.
-    `reports` hold an answer for each pod that was asked and answered. `machines` None: machines are unknown
-    (a plan without a cluster). `key_present` tells whether the pool's Secret holds a key.
+    `reports` hold an answer for each pod that was asked and answered. `machines` are those that the operator
+    has heard of, `gone` those of pods that the API server said it does not have: a machine may be in neither.
+    `key_present` tells whether the pool's Secret holds a key.
     """
 
     metadata: Metadata
     pods: tuple[Pod, ...] = ()
     taken: frozenset[str] = frozenset()
-    machines: Mapping[str, Machine] | None = None
+    machines: Mapping[str, Machine] = field(default_factory=dict)
+    gone: frozenset[str] = frozenset()
     children: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     key_present: bool = False
     ring: Ring | None = None
@@ -139,12 +141,12 @@ class World:
     status: Mapping[str, Any] = field(default_factory=dict)
 
     def machine_of(self, pod: Pod) -> Machine | None:
-        """Where a pod is; None while it is not scheduled or its machine's object is gone."""
-        return (self.machines or {}).get(pod.machine)
+        """Where a pod is; None while it is not scheduled, or its machine is gone or not heard of yet."""
+        return self.machines.get(pod.machine)
 
     def machine_gone(self, pod: Pod) -> bool:
         """Whether the pod's machine is no part of the cluster any more."""
-        return self.machines is not None and bool(pod.machine) and pod.machine not in self.machines
+        return pod.machine in self.gone
 
     def machine_away(self, pod: Pod) -> bool:
         """Whether nobody hears from the pod's machine; it may come back."""

@@ -14,6 +14,7 @@ from kvring_operator.resources import (
     CLUSTERS,
     CONFIG_MAPS,
     EVENTS,
+    MACHINES,
     PODS,
     SECRETS,
     SERVICES,
@@ -158,6 +159,32 @@ async def test_scaling_down_drains_before_it_deletes(house: House) -> None:
     await house.has_pods("chat-0-1")
     told = {"MemberLeaving", "MemberLeft"}
     await until(lambda: told <= {event["reason"] for event in house.api.all(EVENTS)})
+
+
+async def test_a_pod_on_a_machine_that_no_watch_has_told_of_yet_is_let_run(house: House) -> None:
+    house.create(1)
+    house.wake()
+    await house.has_pods("chat-0-1")
+    house.add_machine("m2", told=False)
+
+    house.run_pod("chat-0-1", "m2")
+    await until(lambda: house.gate("chat-0-1") == "True")
+
+    assert house.pods() == ["chat-0-1"]
+    assert not [path for method, path in house.api.writes if method == "DELETE"]
+
+
+async def test_a_pod_whose_machine_is_gone_is_ended_and_replaced(house: House) -> None:
+    house.add_machine("m2")
+    house.create(1)
+    house.wake()
+    await house.has_pods("chat-0-1")
+    house.run_pod("chat-0-1", "m2")
+    await until(lambda: house.gate("chat-0-1") == "True")
+
+    house.api.take(MACHINES, "", "m2")
+
+    await house.has_pods("chat-0-2")
 
 
 async def test_a_deleted_resource_goes_after_its_members(house: House) -> None:

@@ -155,9 +155,18 @@ MACHINES = [
         "a machine is gone: nobody but us can end its pods",
         desired(1),
         world(
-            member(0, ready=False, gate=False, machine="m9"), on_ring=ring(member(0), offline=[0]), reports={}
+            member(0, ready=False, gate=False, machine="m9"),
+            on_ring=ring(member(0), offline=[0]),
+            reports={},
+            gone=frozenset({"m9"}),
         ),
         ["create chat-0-2", "force-delete chat-0-1"],
+    ),
+    Row(
+        "a machine has not been heard of yet: its pod is like any other",
+        desired(1),
+        world(member(0, machine="m9")),
+        [],
     ),
     Row(
         "a machine out of service: also a terminating pod is ended by force",

@@ -39,7 +39,9 @@ def test_nobody_looks_again_before_a_poll_is_due(
     pods: list[Pod], drain: dict[str, str], replicas: int, deleted: bool
 ) -> None:
     body = builders.body(replicas, deleted=deleted)
-    found = world(*pods, of=body, machines=builders.machines(Machine("m2", ready=False)))
+    found = world(
+        *pods, of=body, machines=builders.machines(Machine("m2", ready=False)), gone=frozenset({"gone"})
+    )
     busy = {name: dataclasses.replace(said, num_running=1) for name, said in found.reports.items()}
 
     made = plan.make(
