@@ -42,6 +42,11 @@ class Case:
     def __post_init__(self) -> None:
         object.__setattr__(self, "staying", tuple(sorted(_staying(self.world), key=lambda pod: pod.name)))
 
+    @property
+    def silent(self) -> frozenset[str]:
+        """Pods that serve and gave no answer just now: what was last known of them still stands."""
+        return frozenset(pod.name for pod in self.staying if pod.ready and self.world.report_of(pod) is None)
+
 
 @dataclass(frozen=True)
 class Violation:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kvring_contract import api
+from kvring_contract import status as statuses
 from kvring_contract.names import Condition, MemberState
 from kvring_operator import checks, members
 from kvring_operator.checks import Case
@@ -144,6 +145,9 @@ def _replication_satisfied(case: Case, plan: Plan) -> Verdict:
 
 
 def _cache_compatible(case: Case) -> Verdict:
+    before = statuses.conditions_of(case.world.status).get(Condition.CACHE_COMPATIBLE)
+    if case.silent and before is not None:
+        return Verdict(Condition.CACHE_COMPATIBLE, before.status, before.reason, before.message)
     prints = {
         report.fingerprint
         for pod in case.staying

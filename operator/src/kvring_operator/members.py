@@ -8,7 +8,8 @@ when the next pod of the slot is loaded.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kvring_contract.names import MemberState
+from kvring_contract import status as statuses
+from kvring_contract.names import Condition, MemberState
 from kvring_contract.ring import Member, Ring
 from kvring_operator import slots
 from kvring_operator.desire import Desired
@@ -29,9 +30,14 @@ def derive(desired: Desired, world: World, wanted: Sequence[int]) -> Ring:
 
 
 def acknowledged(world: World, pod: Pod, ring: Ring) -> bool:
-    """Whether the pod's node holds just this ring."""
+    """Whether the pod's node holds just this ring.
+
+    One that is silent and Ready still holds what it held: a lost packet takes no pool's readiness away.
+    """
     report = world.report_of(pod)
-    return report is not None and (report.ring_epoch, report.ring_checksum) == (ring.epoch, ring.checksum)
+    if report is None:
+        return pod.ready and _was_converged(world, ring)
+    return (report.ring_epoch, report.ring_checksum) == (ring.epoch, ring.checksum)
 
 
 def active(ring: Ring, pod: Pod) -> bool:
@@ -51,6 +57,14 @@ def pods_to_tell(world: World, ring: Ring) -> tuple[Pod, ...]:
 def converged(world: World, ring: Ring) -> bool:
     """Whether every active member holds this ring."""
     return all(acknowledged(world, pod, ring) for pod in world.pods if active(ring, pod) and not pod.deleting)
+
+
+def _was_converged(world: World, ring: Ring) -> bool:
+    """Whether the last status says that every member holds just this ring."""
+    stated = world.status.get("ring", {})
+    told = statuses.conditions_of(world.status).get(Condition.RING_CONVERGED)
+    same = (stated.get("epoch"), stated.get("checksum")) == (ring.epoch, ring.checksum)
+    return same and told is not None and told.status == "True"
 
 
 def _member(desired: Desired, world: World, slot: int) -> Member | None:

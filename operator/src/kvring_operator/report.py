@@ -50,7 +50,24 @@ def make(case: checks.Case, plan: Plan) -> Report:
         members=tuple(_member(case, plan, slot) for slot in plan.layout.wanted),
         conditions=_conditions(verdicts, world, case.now),
     )
-    return Report(statuses.render(status), tuple(_news(verdicts, world)))
+    rendered = _with_last_figures(statuses.render(status), case) if case.silent else statuses.render(status)
+    return Report(rendered, tuple(_news(verdicts, world)))
+
+
+def _with_last_figures(status: Mapping[str, Any], case: checks.Case) -> Mapping[str, Any]:
+    """Figures as they were last told, where a member did not tell its own: else a lost packet is a write."""
+    last = case.world.status
+    if "cache" not in last:
+        return status
+    before = {entry["name"]: entry for entry in last.get("members", ())}
+    members = [
+        entry | {"used": old["used"], "target": old["target"]}
+        if entry["pod"] in case.silent and (old := before.get(entry["name"], {})).get("pod") == entry["pod"]
+        else entry
+        for entry in status["members"]
+    ]
+    columns = {name: last["columns"][name] for name in ("hitPercent", "cache")}
+    return {**status, "cache": last["cache"], "columns": status["columns"] | columns, "members": members}
 
 
 def invalid(world: World, why: api.ParseError, now: float) -> Report:

@@ -124,6 +124,46 @@ def test_nothing_ticks() -> None:
     assert again.notes == ()
 
 
+@pytest.mark.parametrize("silent", [("chat-0-1",), ("chat-1-1",), ("chat-0-1", "chat-1-1")])
+def test_members_that_do_not_answer_once_change_nothing(silent: tuple[str, ...]) -> None:
+    used: dict[str, Any] = {
+        "prefix_queries_tokens": 1000,
+        "prefix_hits_tokens": 715,
+        "cache_used_bytes": 1 << 20,
+    }
+    before = world(member(0), member(1))
+    told = {name: dataclasses.replace(said, **used) for name, said in before.reports.items()}
+    status = made(dataclasses.replace(before, reports=told)).status
+    heard = {name: said for name, said in told.items() if name not in silent}
+    found = dataclasses.replace(before, reports=heard, status=status)
+
+    again = made(found, now=NOW + 60)
+
+    assert again.status == status
+    assert plan.make(desired(2), found, NOW + 60).actions == ()
+
+
+@pytest.mark.parametrize(
+    ("sentence", "changes"),
+    [
+        ("it is not Ready", {"ready": False}),
+        ("it holds another ring than was told", {"status": {"ring": {"epoch": 2, "checksum": "x"}}}),
+    ],
+)
+def test_a_member_that_does_not_answer_is_not_believed_if(sentence: str, changes: dict[str, Any]) -> None:
+    settled = world(member(0))
+    status = made(settled, 1).status
+    ready = changes.get("ready", True)
+    found = world(
+        member(0, ready=ready),
+        on_ring=settled.ring,
+        reports={},
+        status={**status, **changes.get("status", {})},
+    )
+
+    assert conditions(made(found, 1).status)["RingConverged"] == "False EpochSpreading"
+
+
 def test_a_transition_has_its_moment_and_an_unchanged_condition_keeps_its_own() -> None:
     before = made(world(member(0), loading(1), on_ring=ring(member(0)))).status
     after = made(dataclasses.replace(world(member(0), member(1)), status=before), now=NOW + 60).status
@@ -144,7 +184,11 @@ def test_events_tell_what_turned() -> None:
 
 def test_columns_are_what_kubectl_prints() -> None:
     on_ring = ring(member(0))
-    used = {"prefix_queries_tokens": 100, "prefix_hits_tokens": 71, "cache_used_bytes": 1 << 20}
+    used: dict[str, Any] = {
+        "prefix_queries_tokens": 100,
+        "prefix_hits_tokens": 71,
+        "cache_used_bytes": 1 << 20,
+    }
     said = builders.report(member(0), on_ring, **used)
 
     status = made(world(member(0), reports={"chat-0-1": said}), 1).status
