@@ -10,7 +10,7 @@ Deadlines: the file's requests at `--overload` times what the machine can do, ea
 times what it would take alone. Answers in time under SLA are compared with FCFS.
 
 A step takes --fixed-ms and --token-us for each token; strategies are not told that, nor how long an answer
-will become. The last line is one JSON object.
+will become. The last line is one JSON object; the exit status is 2 when it cannot be done as asked.
 """
 
 import argparse
@@ -22,7 +22,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import arrivals
+from bench import arguments, arrivals
+from bench.arrivals import BadTrace
 from tests.support import paper_replay
 from tests.support.paper_replay import Arrival, Machine, Outcome
 
@@ -32,8 +33,8 @@ FLOODER = "flooder"
 TICK_S = 0.1
 
 
-def main(arguments: list[str]) -> None:
-    options = _options(arguments)
+def main() -> None:
+    options = _options()
     machine = Machine(
         fixed_s=options.fixed_ms / 1e3,
         token_s=options.token_us / 1e6,
@@ -42,19 +43,18 @@ def main(arguments: list[str]) -> None:
         num_pages=options.pages,
     )
     generator = random.Random(options.seed)
-    if options.arrivals:
-        trace = arrivals.recorded(options.arrivals, options.requests)
-    else:
-        trace = arrivals.made(options.requests, generator)
-    loads = [float(load) for load in options.loads.split(",")]
+    try:
+        trace = _trace(options, machine, generator)
+    except BadTrace as error:
+        arguments.refuse(str(error))
     capacity = _capacity(trace, machine)
-    tenants = [_tenants(trace, machine, load * capacity, options, generator) for load in loads]
+    tenants = [_tenants(trace, machine, load * capacity, options, generator) for load in options.loads]
     deadlines = _deadlines(trace, machine, options.overload * capacity, options, generator)
     result = {
         "bench": "fairness",
         "arrivals": options.arrivals.name if options.arrivals else "made",
         "requests": len(trace),
-        "tenants": dict(zip(options.loads.split(","), tenants, strict=True)),
+        "tenants": dict(zip(map(str, options.loads), tenants, strict=True)),
         "deadlines": deadlines,
         "victim_of_fair": min(row["victim_of_fair"] for row in tenants),
         "throughput_loss": max(row["throughput_loss"] for row in tenants),
@@ -63,27 +63,63 @@ def main(arguments: list[str]) -> None:
     print(json.dumps(result))
 
 
-def _options(arguments: list[str]) -> argparse.Namespace:
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--arrivals", type=Path, help="CSV with TIMESTAMP, ContextTokens, GeneratedTokens; default: made ones"
+    add, count, positive = parser.add_argument, arguments.count, arguments.positive
+    positives = arguments.several(positive)
+    add(
+        "--arrivals",
+        type=arguments.file,
+        help="CSV with TIMESTAMP, ContextTokens, GeneratedTokens (default: made ones)",
     )
-    parser.add_argument("--requests", type=int, default=2000, help="the first so many of the file")
-    parser.add_argument("--tenants", type=int, default=4)
-    parser.add_argument("--flood", type=float, default=10.0)
-    parser.add_argument("--loads", default="0.8,1.2", help="what an ordinary tenant sends, of its equal part")
-    parser.add_argument("--duration-s", type=float, default=600.0, help="of the tenants' run")
-    parser.add_argument("--overload", type=float, default=1.3)
-    parser.add_argument("--slack", default="5,20", help="least and most; drawn for each request")
-    parser.add_argument("--fixed-ms", type=float, default=15.0)
-    parser.add_argument("--token-us", type=float, default=100.0)
-    parser.add_argument("--max-batch-tokens", type=int, default=2048)
-    parser.add_argument("--max-sequences", type=int, default=64)
-    parser.add_argument("--pages", type=int, default=16_384)
-    parser.add_argument("--seed", type=int, default=1)
-    return parser.parse_args(arguments)
+    add("--requests", type=count, default=2000, help="the first so many of the file (default 2000)")
+    add("--tenants", type=count, default=4, help="the one that floods is one of them (default 4)")
+    add("--flood", type=positive, default=10.0, help="default 10")
+    add(
+        "--loads",
+        type=positives,
+        default=[0.8, 1.2],
+        help="what an ordinary tenant sends, of its equal part (default 0.8,1.2)",
+    )
+    add("--duration-s", type=positive, default=600.0, help="of the tenants' run (default 600)")
+    add("--overload", type=positive, default=1.3, help="default 1.3")
+    add(
+        "--slack",
+        type=positives,
+        default=[5.0, 20.0],
+        metavar="LEAST,MOST",
+        help="drawn for each request (default 5,20)",
+    )
+    add("--fixed-ms", type=positive, default=15.0, help="default 15")
+    add("--token-us", type=positive, default=100.0, help="default 100")
+    add("--max-batch-tokens", type=count, default=2048, help="of a step (default 2048)")
+    add("--max-sequences", type=count, default=64, help="that run at once (default 64)")
+    add("--pages", type=count, default=16_384, help="of 16 tokens (default 16384)")
+    add("--seed", type=arguments.whole, default=1, help="default 1")
+    options = parser.parse_args()
+    if options.tenants < 2:
+        parser.error("--tenants must be at least 2: one that floods, and its victims")
+    if len(options.slack) != 2:
+        parser.error("--slack must be two numbers, like 5,20")
+    return options
+
+
+def _trace(options: argparse.Namespace, machine: Machine, generator: random.Random) -> list[Arrival]:
+    if options.arrivals is None:
+        trace = arrivals.made(options.requests, generator)
+    else:
+        trace = arrivals.recorded(options.arrivals, options.requests)
+    if not trace[-1].at:
+        raise BadTrace(f"all {len(trace)} requests come at one moment; give more that are spread over time")
+    longest = max(arrival.num_prompt_tokens + arrival.num_answer_tokens for arrival in trace)
+    if longest > machine.num_pages * machine.page_tokens:
+        raise BadTrace(
+            f"the longest request has {longest} tokens; give at least {-(-longest // machine.page_tokens)} "
+            "--pages"
+        )
+    return trace
 
 
 def _tenants(
@@ -97,7 +133,9 @@ def _tenants(
     }
     total = {strategy: sum(of_tenant.values()) for strategy, of_tenant in served.items()}
     fair = _fair(sent, total["FCFS"] / options.duration_s, options.duration_s)
-    victims = [name for name in fair if name != FLOODER]
+    victims = [name for name in fair if name != FLOODER and fair[name]]
+    if not victims:
+        arguments.refuse(f"no victim sent anything in {options.duration_s:g} s; give a longer --duration-s")
     worst = {
         strategy: min(of_tenant.get(name, 0) / fair[name] for name in victims)
         for strategy, of_tenant in served.items()
@@ -135,7 +173,7 @@ def _deadlines(
 ) -> dict[str, float]:
     """`rate`: requests a second to which the trace is stretched."""
     stretch = len(trace) / trace[-1].at / rate
-    low, high = map(float, options.slack.split(","))
+    low, high = options.slack
     hurried = [
         dataclasses.replace(
             arrival, at=arrival.at * stretch, deadline_s=rng.uniform(low, high) * _alone_s(arrival, machine)
@@ -212,4 +250,4 @@ def _max_min(demand: dict[str, float], total: float) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

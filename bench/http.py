@@ -1,13 +1,20 @@
 # ruff: noqa: A005  # nobody imports it as `http`: it is `python -m bench.http`, like its neighbours
-"""What the front costs a request, without decoding: `python -m bench.http [--requests N] [--connections N]`.
+"""What the front costs a request, without decoding.
 
-Three servers take turns on the same bytes: the node's front with an engine that echoes one token, a bare
-FastAPI route that parses the same body and answers the same fields, and a bare ASGI application under the
-same uvicorn. CPU microseconds are of the server's own process, so they hold on a busy machine too.
+    python -m bench.http --num-requests 2000 --connections 16
+    python -m bench.http --model DIR --requests FILE.jsonl
+
+Three servers take turns on the same bytes: the node's front with an engine that answers with the prompt's
+own tokens, a bare FastAPI route that parses the same body and answers the same fields, and a bare ASGI
+application under the same uvicorn. CPU microseconds are of the server's own process, so they hold on a busy
+machine too. Of a model only the tokenizer is used. A request file is one of bench.throughput, with prompts;
+it is gone through again and again. The last line is one JSON object; its ratio compares CPU time with
+FastAPI's. The exit status is 2 when it cannot be done as asked.
 """
 
 import argparse
 import asyncio
+import itertools
 import json
 import socket
 import statistics
@@ -15,15 +22,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
+from bench import arguments
+from bench.contest import request_file
+from bench.contest.request_file import Chat
+from bench.contest.workload import Unfit
 from tests.support import byte_folder
 
-BODY = json.dumps({"model": "echo", "prompt": "Hello, world. " * 8, "max_tokens": 1}).encode()
+PROMPT = "Hello, world. " * 8
+NAME = "echo"
+MANY = "100000000"
 ANSWER = json.dumps({"id": "x", "choices": [{"index": 0, "text": "H", "finish_reason": "length"}]}).encode()
 Message = MutableMapping[str, Any]
 
@@ -44,17 +58,26 @@ def fastapi_app() -> Any:
 
     class Request(pydantic.BaseModel):
         model: str
-        prompt: str
+        prompt: str | list[int]
         max_tokens: int = 16
 
     app = fastapi.FastAPI()
 
     @app.post("/v1/completions")
     async def completions(request: Request) -> dict[str, Any]:
-        choice = {"index": 0, "text": request.prompt[: request.max_tokens], "finish_reason": "length"}
+        text = str(request.prompt)[: request.max_tokens]
+        choice = {"index": 0, "text": text, "finish_reason": "length"}
         return {"id": "x", "choices": [choice]}
 
     return app
+
+
+class Refused(Exception):
+    """A server answered with an error."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass
@@ -76,40 +99,66 @@ def commands(port: Callable[[], int], model: Path) -> dict[str, tuple[list[str],
         chosen = port()
         plain = [sys.executable, "-m", "bench.http", "--serve", name, "--port", str(chosen)]
         node = ["--model", str(model), "--host", "127.0.0.1", "--port", str(chosen), "--log-level", "error"]
-        engine = ["tests.support.fake_engine", "--step-s", "0"]
+        node += [
+            "--served-name",
+            NAME,
+            "--max-waiting",
+            MANY,
+            "--max-model-len",
+            MANY,
+            "--max-body-bytes",
+            "1Gi",
+        ]
+        engine = ["tests.support.fake_engine", "--step-s", "0", "--vocab", MANY]
         fake = [sys.executable, "-m", "tests.support.fake_node", "/dev/null", *engine, "--", *node]
         made[name] = (fake if name == "kvring" else plain, chosen)
     return made
 
 
-async def ask(port: int, num_requests: int) -> list[float]:
+def bodies(rows: Sequence[request_file.Row]) -> list[bytes]:
+    """Bodies of completions.
+
+    Raises:
+        Unfit: a row of messages, which only a chat is.
+    """
+    made = []
+    for row in rows:
+        if isinstance(row.prompt, Chat):
+            raise Unfit(f"{row.place} has messages; this bench asks /v1/completions, which takes a prompt")
+        body = {"model": NAME, "prompt": row.prompt, "max_tokens": row.max_tokens}
+        made.append(json.dumps(body).encode())
+    return made
+
+
+async def ask(port: int, bodies: Sequence[bytes]) -> list[float]:
     """Latencies in microseconds of requests sent one after the other on one connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    head = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-    request, took = head + b"content-length: %d\r\n\r\n%b" % (len(BODY), BODY), []
-    for _ in range(num_requests):
+    head, took = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n", []
+    for body in bodies:
+        request = head + b"content-length: %d\r\n\r\n%b" % (len(body), body)
         began_at = time.perf_counter()
         writer.write(request)
         answer = await reader.readuntil(b"\r\n\r\n")
-        if not answer.startswith(b"HTTP/1.1 200"):
-            raise SystemExit(f"port {port} answered {answer!r}")
         length = next(int(line[15:]) for line in answer.split(b"\r\n") if line.startswith(b"content-length:"))
-        await reader.readexactly(length)
+        told = await reader.readexactly(length)
+        if (status := int(answer.split(maxsplit=2)[1])) != 200:
+            raise Refused(status, f"{body[:200]!r} is answered with {told.decode()}")
         took.append((time.perf_counter() - began_at) * 1e6)
     writer.close()
     await writer.wait_closed()
     return took
 
 
-async def measure(server: Server, num_requests: int, num_connections: int) -> None:
+async def measure(server: Server, bodies: Sequence[bytes], num_connections: int) -> None:
     """One turn: alone for latency, then many at once for the rate."""
-    server.latencies_us += await ask(server.port, num_requests)
+    server.latencies_us += await ask(server.port, bodies)
     process = psutil.Process(server.process.pid)
     cpu_before, began_at = _cpu_s(process), time.perf_counter()
-    await asyncio.gather(*(ask(server.port, num_requests // num_connections) for _ in range(num_connections)))
-    num_asked = num_requests // num_connections * num_connections
-    server.rates.append(num_asked / (time.perf_counter() - began_at))
-    server.cpu_us.append((_cpu_s(process) - cpu_before) / num_asked * 1e6)
+    await asyncio.gather(
+        *(ask(server.port, bodies[first::num_connections]) for first in range(num_connections))
+    )
+    server.rates.append(len(bodies) / (time.perf_counter() - began_at))
+    server.cpu_us.append((_cpu_s(process) - cpu_before) / len(bodies) * 1e6)
 
 
 def _cpu_s(process: psutil.Process) -> float:
@@ -117,16 +166,20 @@ def _cpu_s(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-async def wait_listening(port: int) -> None:
+async def wait_listening(server: Server, body: bytes) -> None:
+    """Until it answers; a node refuses with 503 while its engine starts."""
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
+    while True:
         try:
-            await ask(port, 1)
-        except (OSError, SystemExit):
+            await ask(server.port, [body])
+        except (OSError, EOFError, Refused) as error:
+            if isinstance(error, Refused) and error.status != 503:
+                raise
+            if time.monotonic() > deadline or server.process.poll() is not None:
+                arguments.refuse(f"{server.name} does not answer: {error}")
             await asyncio.sleep(0.1)
         else:
             return
-    raise SystemExit(f"nothing answers on port {port}")
 
 
 def free_port() -> int:
@@ -135,32 +188,34 @@ def free_port() -> int:
 
 
 def row(server: Server) -> dict[str, float]:
-    quantiles = statistics.quantiles(server.latencies_us, n=100)
+    p50_us, p99_us = map(float, np.percentile(server.latencies_us, [50, 99]))
     return {
-        "latency_p50_us": round(quantiles[49], 1),
-        "latency_p99_us": round(quantiles[98], 1),
+        "latency_p50_us": round(p50_us, 1),
+        "latency_p99_us": round(p99_us, 1),
         "requests_per_s": round(statistics.median(server.rates), 1),
         "cpu_us_per_request": round(statistics.median(server.cpu_us), 1),
     }
 
 
-async def take_turns(servers: list[Server], args: argparse.Namespace) -> None:
+async def take_turns(servers: list[Server], args: argparse.Namespace, bodies: Sequence[bytes]) -> None:
     for server in servers:
-        await wait_listening(server.port)
-        await ask(server.port, args.requests // 10)
+        await wait_listening(server, bodies[0])
+        await ask(server.port, bodies[: -(-len(bodies) // 10)])
     for _ in range(args.rounds):
         for server in servers:
-            await measure(server, args.requests, args.connections)
+            await measure(server, bodies, args.connections)
 
 
-def compare(args: argparse.Namespace) -> dict[str, Any]:
+def compare(args: argparse.Namespace, bodies: Sequence[bytes]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        model = byte_folder.make(Path(folder) / "echo")
+        model = args.model or byte_folder.make(Path(folder) / "bytes")
         servers = []
         try:
             for name, (command, port) in commands(free_port, model).items():
                 servers.append(Server(name, subprocess.Popen(command), port))
-            asyncio.run(take_turns(servers, args))
+            asyncio.run(take_turns(servers, args, bodies))
+        except Refused as error:
+            arguments.refuse(str(error))
         finally:
             for server in servers:
                 server.process.terminate()
@@ -168,42 +223,56 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
                 server.process.wait()
     rows = {server.name: row(server) for server in servers}
     cpu = {name: one["cpu_us_per_request"] for name, one in rows.items()}
+    if not cpu["fastapi"]:
+        arguments.refuse("processors' time is counted in hundredths of a second: give more --num-requests")
     return {
         "bench": "http",
         "rows": rows,
+        "ratio": round(cpu["kvring"] / cpu["fastapi"], 2),
         "overhead_cpu_us_over_asgi": round(cpu["kvring"] - cpu["asgi"], 1),
-        "cpu_ratio_to_fastapi": round(cpu["kvring"] / cpu["fastapi"], 2),
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--requests", type=int, default=2000, help="a round and server (default 2000)")
-    parser.add_argument("--connections", type=int, default=16, help="at once, for the rate (default 16)")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each server (default 5)")
-    parser.add_argument("--serve", choices=("asgi", "fastapi"), help="be one of the peers")
-    parser.add_argument("--port", type=int, default=0)
-    args = parser.parse_args()
-    if args.serve:
-        import uvicorn
+def serve(name: str, port: int) -> None:
+    """Is one of the peers, until it is ended."""
+    import uvicorn
 
-        app = asgi if args.serve == "asgi" else fastapi_app()
-        uvicorn.run(
-            app,
-            host="127.0.0.1",
-            port=args.port,
-            log_level="error",
-            loop="uvloop",
-            http="httptools",
-        )
+    app = asgi if name == "asgi" else fastapi_app()
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", loop="uvloop", http="httptools")
+
+
+def main() -> None:
+    args = _options()
+    if args.serve:
+        serve(args.serve, args.port)
         return
-    result = compare(args)
+    try:
+        rows = [request_file.Row("the bench's own", PROMPT, args.max_tokens)]
+        if args.requests:
+            rows = request_file.read(args.requests, args.max_tokens)
+        result = compare(args, list(itertools.islice(itertools.cycle(bodies(rows)), args.num_requests)))
+    except Unfit as error:
+        arguments.refuse(str(error))
     print(f"{'':10}{'p50 us':>10}{'p99 us':>10}{'req/s':>10}{'cpu us':>10}")
     for name, one in result["rows"].items():
         print(f"{name:10}" + "".join(f"{value:10.1f}" for value in one.values()))
     print(json.dumps(result))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add, count = parser.add_argument, arguments.count
+    add("--model", type=Path, help="folder whose tokenizer is used (default: one token a byte)")
+    add("--requests", type=arguments.file, metavar="FILE", help="a .jsonl file (default: one short prompt)")
+    add("--num-requests", type=count, default=2000, help="a round and server (default 2000)")
+    add("--max-tokens", type=count, default=1, help="out, where a file's row does not say it (default 1)")
+    add("--connections", type=count, default=16, help="at once, for the rate (default 16)")
+    add("--rounds", type=count, default=5, help="turns of each server (default 5)")
+    add("--serve", choices=("asgi", "fastapi"), help="be one of the peers")
+    add("--port", type=int, default=0, help="of that peer")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

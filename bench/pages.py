@@ -9,7 +9,7 @@
 
 The rounds of the contestants are interleaved; medians. With `--vllm-python PATH` that interpreter's vLLM is
 measured in between; without it, the ratios are to what vLLM took on a quiet machine of this kind.
-The last line printed is one JSON object.
+The last line printed is one JSON object; the exit status is 2 when it cannot be done as asked.
 """
 
 import argparse
@@ -19,12 +19,13 @@ import itertools
 import json
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench import arguments
 
 from kvring_contract import keys
 from kvring_node.batch import Drawn
@@ -37,6 +38,7 @@ from kvring_node.pages.table import PageTables
 from kvring_node.sequence import Phase, Sequence
 
 ROOT = hashlib.sha256(b"bench").digest()
+BATCHES = (1, 16, 128)
 RECORDED_HASH_NS = 111.0
 """vLLM's own benchmark_prefix_block_hash.py."""
 RECORDED_ALLOCATE_US = {1: 1.9}
@@ -78,8 +80,8 @@ for line in sys.stdin:
 class Vllm:
     """Another interpreter's vLLM, asked line by line."""
 
-    def __init__(self, python: str):
-        command = [python, "-c", VLLM]
+    def __init__(self, python: Path):
+        command = [str(python), "-c", VLLM]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def seconds(self, **work: Any) -> float:
@@ -90,7 +92,9 @@ class Vllm:
             print(json.dumps(work), file=self._process.stdin, flush=True)
         answer = self._process.stdout.readline()
         if not answer:
-            sys.exit("vLLM's interpreter has ended; see its words above, and try another version of vLLM")
+            arguments.refuse(
+                "vLLM's interpreter has ended; see its words above, and try another version of vLLM"
+            )
         return float(answer)
 
 
@@ -211,24 +215,10 @@ def row(name: str, values: dict[str, float], vllm: float, digits: int) -> dict[s
 
 def main() -> None:
     """Parses, measures, prints."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--pages", type=int, default=8192, help="in the pool (default 8192)")
-    parser.add_argument("--page-tokens", type=int, default=16)
-    parser.add_argument("--prompts", type=int, default=16, help="hashed in a round (default 16)")
-    parser.add_argument("--prompt-tokens", type=int, default=2048)
-    parser.add_argument("--batch", default="1,16,128", help="pages at once, a list (default 1,16,128)")
-    parser.add_argument("--n", type=int, default=8, help="answers to one prompt (default 8)")
-    parser.add_argument("--answer-tokens", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=31)
-    parser.add_argument(
-        "--vllm-python", help="an interpreter that can import vLLM (0.11 and 0.32 are known to work)"
-    )
-    arguments = parser.parse_args()
-    vllm = Vllm(arguments.vllm_python) if arguments.vllm_python else None
-    page_tokens, rounds = arguments.page_tokens, arguments.rounds
-    shape = arguments.prompts, arguments.prompt_tokens
+    options = _options()
+    vllm = Vllm(options.vllm_python) if options.vllm_python else None
+    page_tokens, rounds = options.page_tokens, options.rounds
+    shape = options.prompts, options.prompt_tokens
     prompts: list[list[int]] = np.random.default_rng(0).integers(0, 150_000, shape).tolist()
     hashing = medians(hash_contestants(prompts, page_tokens, vllm), rounds, 1e-9 * shape[0] * shape[1])
     result: dict[str, Any] = {
@@ -237,15 +227,42 @@ def main() -> None:
         "hash_ns_per_token": row("hash, ns a token", hashing, RECORDED_HASH_NS, 1),
         "allocate_free_us_per_page": {},
     }
-    for batch in map(int, arguments.batch.split(",")):
-        unit = 1e-6 * (arguments.pages // batch * batch)
-        turns = medians(pool_contestants(arguments.pages, batch, vllm), rounds, unit)
+    for batch in options.batch:
+        unit = 1e-6 * (options.pages // batch * batch)
+        turns = medians(pool_contestants(options.pages, batch, vllm), rounds, unit)
         name = f"allocate + free {batch}, us a page "
         recorded = RECORDED_ALLOCATE_US.get(batch, RECORDED_ALLOCATE_BATCH_US)
         result["allocate_free_us_per_page"][batch] = row(name, turns, recorded, 3)
-    result["forks"] = forks(prompts[0], arguments.n, arguments.answer_tokens, page_tokens)
-    print(f"{f'n = {arguments.n}':32}{result['forks']}")
+    result["forks"] = forks(prompts[0], options.n, options.answer_tokens, page_tokens)
+    print(f"{f'n = {options.n}':32}{result['forks']}")
     print(json.dumps(result))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add, count = parser.add_argument, arguments.count
+    add("--pages", type=count, default=8192, help="in the pool (default 8192)")
+    add("--page-tokens", type=count, default=16, help="default 16")
+    add("--prompts", type=count, default=16, help="hashed in a round (default 16)")
+    add("--prompt-tokens", type=count, default=2048, help="default 2048")
+    add("--batch", type=arguments.several(count), help="pages at once, a list (default 1,16,128)")
+    add("--n", type=count, default=8, help="answers to one prompt (default 8)")
+    add("--answer-tokens", type=count, default=128, help="default 128")
+    add("--rounds", type=count, default=31, help="default 31")
+    add(
+        "--vllm-python",
+        type=arguments.program,
+        help="an interpreter that can import vLLM (0.11 and 0.32 are known to work)",
+    )
+    options = parser.parse_args()
+    options.batch = options.batch or [batch for batch in BATCHES if batch <= options.pages]
+    if max(options.batch) > options.pages:
+        parser.error(f"--batch {max(options.batch)} does not fit into --pages {options.pages}")
+    if options.prompt_tokens < options.page_tokens:
+        parser.error(f"--prompt-tokens {options.prompt_tokens} do not fill a page of {options.page_tokens}")
+    return options
 
 
 if __name__ == "__main__":

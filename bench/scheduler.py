@@ -5,7 +5,8 @@
 
 Our own classes from the scheduler down to the page pool; all sequences decode, and the model is left out. The
 peer is vLLM's scheduler: run in turns with ours by the Python that has it installed, else a recorded figure.
-The last line is one JSON object; its ratio compares the peer with our slowest strategy at most sequences.
+The last line is one JSON object; its ratio compares the peer with our slowest strategy at most sequences. The
+exit status is 2 when it cannot be done as asked.
 """
 
 import argparse
@@ -18,6 +19,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from bench import arguments
 
 from kvring_node import batch
 from kvring_node.batch import Drawn
@@ -36,10 +39,9 @@ VOCAB_SIZE = 32_000
 Measure = Callable[[int], float]
 
 
-def main(arguments: list[str]) -> None:
-    options = _options(arguments)
-    sizes = [int(size) for size in options.sequences.split(",")]
-    strategies = options.strategies.split(",")
+def main() -> None:
+    options = _options()
+    sizes, strategies = options.sequences, options.strategies
     with contextlib.ExitStack() as stack:
         measures: dict[str, Measure] = {name: _measure(name, options) for name in strategies}
         if options.vllm_python:
@@ -57,18 +59,29 @@ def main(arguments: list[str]) -> None:
     print(json.dumps(result))
 
 
-def _options(arguments: list[str]) -> argparse.Namespace:
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sequences", default="64,256", help="how many run; several numbers with commas")
-    parser.add_argument("--steps", type=int, default=200, help="steps of each round")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--prompt-tokens", type=int, default=128)
-    parser.add_argument("--page-tokens", type=int, default=16)
-    parser.add_argument("--strategies", default="FCFS", help=f"of {', '.join(STRATEGIES)}; with commas")
-    parser.add_argument("--vllm-python", help="a Python in which vLLM is installed")
-    return parser.parse_args(arguments)
+    add, count, several = parser.add_argument, arguments.count, arguments.several
+    add(
+        "--sequences",
+        type=several(count),
+        default=[64, 256],
+        help="how many run; several numbers with commas (default 64,256)",
+    )
+    add("--steps", type=count, default=200, help="of each round (default 200)")
+    add("--rounds", type=count, default=5, help="default 5")
+    add("--prompt-tokens", type=count, default=128, help="default 128")
+    add("--page-tokens", type=count, default=16, help="default 16")
+    add(
+        "--strategies",
+        type=several(arguments.one_of(STRATEGIES)),
+        default=["FCFS"],
+        help=f"of {', '.join(STRATEGIES)}; with commas (default FCFS)",
+    )
+    add("--vllm-python", type=arguments.program, help="a Python in which vLLM 0.32 is installed")
+    return parser.parse_args()
 
 
 def _medians(size: int, measures: dict[str, Measure], num_rounds: int) -> dict[str, float]:
@@ -136,7 +149,7 @@ def _filled(strategy: str, size: int, options: argparse.Namespace) -> Scheduler:
 @contextlib.contextmanager
 def _vllm(options: argparse.Namespace) -> Iterator[Measure]:
     # -P: this folder has an operator.py, which is not to be found in place of the standard library's
-    command = [options.vllm_python, "-P", str(VLLM), "--steps", str(options.steps)]
+    command = [str(options.vllm_python), "-P", str(VLLM), "--steps", str(options.steps)]
     command += ["--prompt-tokens", str(options.prompt_tokens), "--page-tokens", str(options.page_tokens)]
     with subprocess.Popen(
         command,
@@ -154,11 +167,11 @@ def _vllm(options: argparse.Namespace) -> Iterator[Measure]:
             sink.flush()
             answer = source.readline()
             if not answer:
-                raise SystemExit("vLLM's scheduler does not answer; see its output above")
+                arguments.refuse("vLLM's scheduler does not answer; see its output above")
             return float(answer)
 
         yield measure
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -18,6 +18,7 @@ import zmq
 
 from kvring_node import messages
 from kvring_node.engine.options import EngineOptions
+from kvring_node.model import generation_config
 
 MAX_MODEL_LEN = 512
 VOCAB = 256
@@ -72,6 +73,7 @@ def main() -> int:
     parser.add_argument("--journal", type=Path, default=Path(os.devnull))
     parser.add_argument("--fail", default="")
     parser.add_argument("--babble", action="store_true", help="answer the first request with a broken frame")
+    parser.add_argument("--vocab", type=int, default=VOCAB, help="token ids above are refused")
     parser.add_argument("options")
     parser.add_argument("inbox")
     parser.add_argument("outbox")
@@ -105,7 +107,7 @@ def serve(
             if source.poll(args.step_s * 1000 if running else 1000):
                 for message in decoder.decode(source.recv()):
                     print(msgspec.json.encode(message).decode(), file=journal)
-                    refused += take(message, running)
+                    refused += take(message, running, args.vocab)
             if running and args.babble:
                 sink.send(b"\xc1")
             steps = [one for echo in running.values() for one in echo.step()]
@@ -116,12 +118,12 @@ def serve(
             sink.send(msgspec.msgpack.encode([*refused, *steps, _stats(len(running), num_steps)]))
 
 
-def take(message: messages.ToEngine, running: dict[str, Echo]) -> list[messages.Refused]:
+def take(message: messages.ToEngine, running: dict[str, Echo], vocab: int) -> list[messages.Refused]:
     match message:
         case messages.Abort():
             running.pop(message.request_id, None)
-        case messages.Submit() if max(message.prompt_token_ids) >= VOCAB:
-            return [messages.Refused(message.request_id, f"token ids are below {VOCAB}", "prompt")]
+        case messages.Submit() if max(message.prompt_token_ids) >= vocab:
+            return [messages.Refused(message.request_id, f"token ids are below {vocab}", "prompt")]
         case messages.Submit() if message.params.grammar and not message.params.grammar.text:
             return [messages.Refused(message.request_id, "the grammar is empty", "grammar")]
         case messages.Submit():
@@ -138,6 +140,7 @@ def _loaded(options: EngineOptions) -> messages.Loaded:
         page_tokens=options.page_tokens,
         num_pages=100,
         page_bytes=4096,
+        sampling=generation_config.sampling_defaults(Path(options.model)),
     )
 
 
