@@ -46,7 +46,8 @@ class Driver:
     def __init__(self, capability: int):
         """For one compute capability: 90 is 9.0."""
         self._capability = capability
-        self.utils = self
+        self.utils: object = self
+        self.launcher_cls: Callable[..., Callable[..., None]] = self._launch_nothing
 
     def get_current_target(self) -> object:
         """What to compile for."""
@@ -71,8 +72,7 @@ class Driver:
     def unload_module(self, _module: int) -> None:
         """Nothing was loaded."""
 
-    def launcher_cls(self, _source: object, _metadata: object) -> Callable[..., None]:
-        """Launches nothing."""
+    def _launch_nothing(self, _source: object, _metadata: object) -> Callable[..., None]:
         return lambda *_arguments: None
 
 
@@ -80,6 +80,14 @@ def compiled(case: Case) -> Compiled:
     """What the step launches."""
     triton.runtime.driver.set_active(Driver(case.capability))
     paged._attend.device_caches.clear()
+    attend(case)
+    kernels, *_ = paged._attend.device_caches[0]
+    [kernel] = kernels.values()
+    return Compiled(kernel.asm["ttir"], len(kernel.asm["cubin"]), kernel.metadata.shared)
+
+
+def attend(case: Case) -> None:
+    """Calls attention as the engine does, with tensors of a CPU."""
     dtype: torch.dtype = getattr(torch, case.dtype)
     computed, lengths = [span[0] for span in case.spans], [span[1] for span in case.spans]
     num_tokens, num_pages = sum(lengths), -(-max(map(sum, case.spans)) // PAGE_TOKENS)
@@ -89,9 +97,6 @@ def compiled(case: Case) -> Compiled:
     layer = torch.zeros(2 * NUM_KV_HEADS, num_pages * PAGE_TOKENS, case.head_dim, dtype=dtype)
     attention = paged.PagedAttention(batch, NUM_HEADS, NUM_KV_HEADS, PAGE_TOKENS, torch.device("cpu"))
     attention(query, keys_values, layer, case.window)
-    kernels, *_ = paged._attend.device_caches[0]
-    [kernel] = kernels.values()
-    return Compiled(kernel.asm["ttir"], len(kernel.asm["cubin"]), kernel.metadata.shared)
 
 
 if __name__ == "__main__":

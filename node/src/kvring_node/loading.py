@@ -129,8 +129,11 @@ def _parts(config: ModelConfig, shape: PageShape, device: torch.device) -> Parts
         if library is not None:
             return NativeParts(library, shape.page_tokens, *heads)
     if device.type == "cuda":
-        from kvring_node.model.attention.paged import PagedAttention  # Triton takes its time to import
+        # Triton takes its time to import.
+        from kvring_node.model.attention import launcher
+        from kvring_node.model.attention.paged import PagedAttention
 
+        launcher.use_built()
         return PlainParts(lambda batch: PagedAttention(batch, *heads[:2], shape.page_tokens, device))
     return PlainParts(lambda batch: SdpaAttention(batch, shape.page_tokens, shape.slot_bytes, device))
 
