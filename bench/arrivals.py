@@ -10,7 +10,6 @@ from pathlib import Path
 
 from tests.support.paper_replay import Arrival
 
-
 COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 
 

@@ -20,7 +20,6 @@ import json
 import random
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from bench import arguments, arrivals
 from bench.arrivals import BadTrace
@@ -47,6 +46,8 @@ def main() -> None:
         trace = _trace(options, machine, generator)
     except BadTrace as error:
         arguments.refuse(str(error))
+    longest = max(arrival.num_answer_tokens for arrival in trace)
+    machine = dataclasses.replace(machine, max_answer_tokens=max(machine.max_answer_tokens, longest))
     capacity = _capacity(trace, machine)
     tenants = [_tenants(trace, machine, load * capacity, options, generator) for load in options.loads]
     deadlines = _deadlines(trace, machine, options.overload * capacity, options, generator)

@@ -43,8 +43,10 @@ def make(shape: str, folder: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("shape", choices=sorted(SHAPES))
-    parser.add_argument("folder", type=Path)
-    arguments = parser.parse_args()
-    make(arguments.shape, arguments.folder)
-    print(arguments.folder)
+    parser.add_argument("shape", choices=sorted(SHAPES), help="family and number of parameters")
+    parser.add_argument("folder", type=Path, help="where it goes; what is there is overwritten")
+    given = parser.parse_args()
+    if given.folder.is_file():
+        parser.error(f"{given.folder} is a file")
+    make(given.shape, given.folder)
+    print(given.folder)

@@ -4,7 +4,8 @@
 
 Needs the local cluster with images and models in place (make run). Both are timed from the request that makes
 the object to the moment when all its pods are Ready, rounds interleaved; the difference is what the operator
-adds. The last line is one JSON object with the medians and their ratio.
+adds. The last line is one JSON object with the medians and their ratio; the exit status is 2 when there is no
+cluster.
 """
 
 import argparse
@@ -14,6 +15,8 @@ import sys
 import time
 from typing import Any
 
+import httpx
+from bench import arguments
 from dev import paths
 from tests.support import kube, pools, release, rooms
 
@@ -21,18 +24,20 @@ KEPT = ("containers", "volumes", "securityContext", "enableServiceLinks", "termi
 """What of a member's pod makes it work; the rest is the API server's, or about its place in the pool."""
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--replicas", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--uri", default="pvc://models/demo", help="the model")
-    options = parser.parse_args(arguments)
-    with kube.Api.connect(paths.kubeconfig()) as api:
-        release.install(api).wait_led()
-        with rooms.opened(api, "bench-ready") as namespace:
-            rounds = [_round(api, namespace, options) for _ in range(options.rounds)]
+    parser.add_argument("--replicas", type=arguments.count, default=2, help="default 2")
+    parser.add_argument("--rounds", type=arguments.count, default=3, help="default 3")
+    parser.add_argument("--uri", default="pvc://models/demo", help="the model (default pvc://models/demo)")
+    options = parser.parse_args()
+    if not paths.kubeconfig().is_file():
+        arguments.refuse("there is no local cluster; start it with make run")
+    try:
+        rounds = _rounds(options)
+    except httpx.TransportError as error:
+        arguments.refuse(f"the local cluster does not answer ({error}); start it with make run")
     pool_s, deployment_s = (statistics.median(column) for column in zip(*rounds, strict=True))
     result = {
         "bench": "ready",
@@ -43,6 +48,13 @@ def main(arguments: list[str]) -> None:
         "ratio": round(pool_s / deployment_s, 2),
     }
     print(json.dumps(result))
+
+
+def _rounds(options: argparse.Namespace) -> list[tuple[float, float]]:
+    with kube.Api.connect(paths.kubeconfig()) as api:
+        release.install(api).wait_led()
+        with rooms.opened(api, "bench-ready") as namespace:
+            return [_round(api, namespace, options) for _ in range(options.rounds)]
 
 
 def _round(api: kube.Api, namespace: str, options: argparse.Namespace) -> tuple[float, float]:
@@ -101,4 +113,4 @@ def _secret(namespace: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
