@@ -85,7 +85,7 @@ class Drawn:
 
     Attributes:
         token_ids: one for each draw.
-        logprobs: one for each draw, None for those that did not ask; empty when nobody asked.
+        logprobs: one for each draw, None for those that did not ask; or empty, when nobody did.
         scores: for each of the batch's scores, one for each of its tokens.
     """
 

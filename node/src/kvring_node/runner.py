@@ -1,15 +1,20 @@
 """Runs a batch: the only place where plain data becomes tensors and tensors become plain data."""
 
-import numpy as np
+from collections.abc import Sequence
+
 import torch
 
 from kvring_node import batch as batches
+from kvring_node import upload
 from kvring_node.batch import Batch, Draw, Drawn
 from kvring_node.messages import SamplingParams
 from kvring_node.model.parts import Parts
 from kvring_node.model.transformer import Transformer
 from kvring_node.pages.store import PageShape, PageStore
 from kvring_node.sampling import choose, filters, logprobs
+
+LOGITS_BYTES = 64 << 20
+"""Logits in memory together; sampling takes up to nine times as much. Many answers fork in one step."""
 
 
 class TorchRunner:
@@ -22,6 +27,7 @@ class TorchRunner:
         store: PageStore,
         device: torch.device,
         one_by_one: bool = False,
+        logits_bytes: int = LOGITS_BYTES,
     ):
         """`parts`: what the transformer is made of; `one_by_one`: no token shares a product with another."""
         self._transformer = transformer
@@ -29,6 +35,7 @@ class TorchRunner:
         self._store = store
         self._device = device
         self._one_by_one = one_by_one
+        self._draws_at_once = max(1, logits_bytes // (4 * transformer.vocab_size))
 
     @torch.inference_mode()
     def run(self, batch: Batch) -> Drawn:
@@ -39,12 +46,18 @@ class TorchRunner:
             hidden, scores = self._hidden(batch), []
             if batch.scores:
                 scores = logprobs.of_scores(hidden[len(batch.draws) :], batch.scores, self._head)
-                hidden = hidden[: len(batch.draws)]
-            if not batch.draws:
-                return Drawn([], [], scores)
+        drawn = Drawn([], [], scores)
+        for first in range(0, len(batch.draws), self._draws_at_once):
+            draws = batch.draws[first : first + self._draws_at_once]
+            self._draw(hidden[first : first + len(draws)], draws, drawn)
+        return drawn
+
+    def _draw(self, hidden: torch.Tensor, draws: Sequence[Draw], drawn: Drawn) -> None:
+        with self._parts.computing():
             logits = self._head(hidden)
-        token_ids = choose.tokens(logits, batch.draws)
-        return Drawn(token_ids, logprobs.of_draws(logits, batch.draws, token_ids), scores)
+        token_ids = choose.tokens(logits, draws)
+        drawn.token_ids.extend(token_ids)
+        drawn.logprobs.extend(logprobs.of_draws(logits, draws, token_ids))
 
     @torch.inference_mode()
     def logits(self, batch: Batch) -> torch.Tensor:
@@ -72,8 +85,8 @@ class TorchRunner:
 
     def _forward(self, batch: Batch, wanted: list[int]) -> torch.Tensor:
         attention = self._parts.attention(batch)
-        token_ids = torch.from_numpy(np.array(batch.token_ids, np.int64)).to(self._device)
-        rows = torch.from_numpy(np.array(wanted, np.int64)).to(self._device)
+        token_ids = upload.indices(batch.token_ids, self._device)
+        rows = upload.indices(wanted, self._device)
         return self._transformer.forward(token_ids, attention, self._store.layers, rows)
 
 

@@ -30,13 +30,11 @@ def of_tokens(logits: torch.Tensor, token_ids: Sequence[int], num_top: int) -> l
 def of_draws(
     logits: torch.Tensor, draws: Sequence[Draw], token_ids: Sequence[int]
 ) -> list[TokenLogprobs | None]:
-    """The same for the drawn tokens; None for draws that did not ask, and empty when none did."""
+    """The same for the drawn tokens; None for draws that did not ask."""
     asked: dict[int, list[int]] = {}
     for row, draw in enumerate(draws):
         if draw.params.logprobs is not None:
             asked.setdefault(draw.params.logprobs, []).append(row)
-    if not asked:
-        return []
     found: list[TokenLogprobs | None] = [None] * len(draws)
     for num_top, rows in asked.items():
         own = of_tokens(logits[rows], [token_ids[row] for row in rows], num_top)

@@ -138,7 +138,7 @@ def test_only_who_asks_is_told() -> None:
     draws = [Draw(0, SamplingParams(logprobs=asked), 0, 0) for asked in (None, 0, 2)]
     told = logprobs.of_draws(torch.randn(3, 9), draws, [1, 2, 3])
     assert [one and len(one.top) for one in told] == [None, 0, 2]
-    assert logprobs.of_draws(torch.randn(1, 9), draws[:1], [1]) == []
+    assert logprobs.of_draws(torch.randn(1, 9), draws[:1], [1]) == [None]
 
 
 def test_a_score_without_tokens_is_empty() -> None:
