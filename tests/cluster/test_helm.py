@@ -145,7 +145,7 @@ def ready_replicas(api: kube.Api, namespace: str) -> int:
 
 
 def leader(api: kube.Api, namespace: str) -> str:
-    lease = api.find("Lease", release.LEASE, namespace) or {"spec": {}}
+    lease = api.find("Lease", f"{FULL_NAME}-operator", namespace) or {"spec": {}}
     return str(lease["spec"].get("holderIdentity") or "")
 
 

@@ -173,6 +173,7 @@ def test_the_operator_understands_every_setting_that_the_chart_writes() -> None:
         node_image_pull_policy="IfNotPresent",
         watch_namespaces=("a", "b"),
         namespace="from-the-pod",
+        lease_name="kvring-operator",
         identity="from-the-pod",
         log_level="debug",
     )
@@ -240,6 +241,21 @@ def test_two_releases_in_one_cluster_do_not_meet() -> None:
         }
 
     assert not cluster_scoped("kvring") & cluster_scoped("other")
+
+
+@pytest.mark.parametrize(("release", "lease"), [("kvring", "kvring-operator"), ("b", "b-kvring-operator")])
+def test_each_release_has_a_lease_of_its_own_and_may_touch_no_other(release: str, lease: str) -> None:
+    [deployed] = rendered("Deployment", release=release)
+    [container] = deployed["spec"]["template"]["spec"]["containers"]
+    [role] = [
+        found for found in rendered("Role", release=release) if found["metadata"]["name"].endswith("-leader")
+    ]
+
+    assert {"name": "KVRING_LEASE_NAME", "value": lease} in container["env"]
+    assert {tuple(rule["verbs"]): rule.get("resourceNames") for rule in role["rules"]} == {
+        ("create",): None,
+        ("get", "update"): [lease],
+    }
 
 
 def test_install_yaml_creates_what_others_need_first_and_names_no_helm() -> None:

@@ -1,6 +1,11 @@
-{{/* Every object's name begins with it; two releases in one cluster never meet. */}}
+{{/* Every object's name begins with it: objects of two releases never meet. Namespaces that both watch would. */}}
 {{- define "kvring.name" -}}
 {{- ternary .Release.Name (printf "%s-kvring" .Release.Name) (contains "kvring" .Release.Name) | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Replicas of one release settle among themselves who leads. */}}
+{{- define "kvring.lease" -}}
+{{ include "kvring.name" . }}-operator
 {{- end }}
 
 {{- define "kvring.selector" -}}

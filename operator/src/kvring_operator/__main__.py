@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
 async def run(chosen: settings.Settings, found: login.Login, clock: Clock) -> int:
     """Take part in the election, lead when it is our turn, until a signal; 1 when the Lease was lost."""
     kube, nodes = Kube(found), Nodes(clock)
-    elector = Elector(kube, clock, chosen.namespace, chosen.identity)
+    elector = Elector(kube, clock, chosen.namespace, chosen.lease_name, chosen.identity)
     runners = await health.serve(chosen.metrics_port, chosen.health_port, lambda: "")
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -73,13 +73,14 @@ async def run(chosen: settings.Settings, found: login.Login, clock: Clock) -> in
         operator = Operator(chosen, kube, nodes, clock, elector.token, random.random)
         async with asyncio.TaskGroup() as group:
             beside = [group.create_task(elector.renew()), group.create_task(operator.run())]
-            await _crd(kube, clock)
+            namespaces = await allowed(kube, chosen.watch_namespaces)
+            await until_crd(kube, clock, namespaces[0] if namespaces else "")
             await kopf.operator(
                 registry=handlers.registry(found, operator.queue.add),
                 settings=handlers.settings(),
                 identity=cast("Any", chosen.identity),  # else kopf asks for a user name: pods have none
                 clusterwide=not chosen.watch_namespaces,
-                namespaces=await allowed(kube, chosen.watch_namespaces),
+                namespaces=namespaces,
                 stop_flag=stop,
             )
             for task in beside:
@@ -112,11 +113,14 @@ async def allowed(kube: Kube, namespaces: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(namespace for namespace in namespaces if namespace not in forbidden) or namespaces
 
 
-async def _crd(kube: Kube, clock: Clock) -> None:
-    """Wait for our own kind: kopf looks for it once, and the chart may have made it a moment ago."""
+async def until_crd(kube: Kube, clock: Clock, namespace: str) -> None:
+    """Wait for our own kind: kopf looks for it once, and the chart may have made it a moment ago.
+
+    It is asked for in a `namespace` that we may see (empty: everywhere): elsewhere 403 hides that it lacks.
+    """
     while True:
         try:
-            await kube.list_page(CLUSTERS, "", "", 1, "")
+            await kube.list_page(CLUSTERS, namespace, "", 1, "")
         except NotFound:
             _log.warning("the CustomResourceDefinition of InferenceCluster is not there yet")
         except ApiError as error:

@@ -15,7 +15,6 @@ from kvring_operator.clock import Clock
 from kvring_operator.kube import ApiError, Conflict, Kube, NotFound, Object
 from kvring_operator.resources import LEASES
 
-LEASE_NAME = "kvring-operator"
 DURATION_S = 15.0
 DEADLINE_S = 10.0
 PERIOD_S = 2.0
@@ -34,11 +33,12 @@ class LostLease(Exception):
 class Elector:
     """Takes part in the election in one namespace."""
 
-    def __init__(self, kube: Kube, clock: Clock, namespace: str, identity: str) -> None:
-        """`identity` must differ between replicas: the pod's name."""
+    def __init__(self, kube: Kube, clock: Clock, namespace: str, name: str, identity: str) -> None:
+        """`name` is the Lease's; `identity` must differ between replicas: the pod's name."""
         self._kube = kube
         self._clock = clock
         self._namespace = namespace
+        self._name = name
         self._identity = identity
         self._lease: Object | None = None
         self._changed_at = clock.monotonic()
@@ -109,14 +109,14 @@ class Elector:
         except Conflict:
             return False
         except ApiError as error:
-            _log.warning("Lease %s/%s: %s", self._namespace, LEASE_NAME, error)
+            _log.warning("Lease %s/%s: %s", self._namespace, self._name, error)
             return False
         self._renewed_at = asked_at
         return True
 
     async def _read(self) -> None:
         try:
-            found: Object | None = await self._kube.get(LEASES, self._namespace, LEASE_NAME)
+            found: Object | None = await self._kube.get(LEASES, self._namespace, self._name)
         except NotFound:
             found = None
         if found != self._lease:
@@ -162,6 +162,6 @@ class Elector:
         return {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": {"name": LEASE_NAME, "namespace": self._namespace, **kept},
+            "metadata": {"name": self._name, "namespace": self._namespace, **kept},
             "spec": spec,
         }

@@ -26,6 +26,7 @@ class Settings:
     node_image_pull_policy: str = "IfNotPresent"
     watch_namespaces: tuple[str, ...] = ()
     namespace: str = "kvring-system"
+    lease_name: str = names.FIELD_MANAGER
     identity: str = ""
     log_level: str = "info"
     metrics_port: int = names.OPERATOR_METRICS_PORT
@@ -46,6 +47,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         ),
         watch_namespaces=tuple(environ.get("KVRING_WATCH_NAMESPACES", "").replace(",", " ").split()),
         namespace=environ.get("KVRING_NAMESPACE") or Settings.namespace,
+        lease_name=environ.get("KVRING_LEASE_NAME") or Settings.lease_name,
         identity=environ.get("KVRING_POD_NAME")
         or environ.get("POD_NAME")
         or f"{socket.gethostname()}-{os.getpid()}",

@@ -1,5 +1,6 @@
 """What tenants, strangers and broken nodes do to an operator: it harms their own pool at most."""
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any
@@ -7,12 +8,13 @@ from typing import Any
 import prometheus_client
 import pytest
 from tests.support import builders
+from tests.support.clock import VirtualClock
 from tests.support.house import House, open_house
 from tests.support.poll_async import until
 
 from kvring_contract import names, wire
 from kvring_contract.api import Key
-from kvring_operator.__main__ import allowed
+from kvring_operator.__main__ import allowed, until_crd
 from kvring_operator.clock import SystemClock
 from kvring_operator.kube import Kube
 from kvring_operator.nodes import NoAnswer, Nodes
@@ -308,13 +310,13 @@ async def test_a_node_cannot_drive_the_epoch_beyond_what_the_api_holds(house: Ho
     await house.settle("chat-0-1")
     liar = dataclasses.replace(house.nodes.reports["127.77.1.1"], ring_epoch=epoch)
     house.nodes.reports["127.77.1.1"] = liar
-    told = house.nodes.num_pushes
+    before = visits("done")
     house.wake()
 
-    await until(lambda: house.nodes.num_pushes > told)
+    await until(lambda: visits("done") > before)
 
-    assert house.nodes.reports["127.77.1.1"].ring_epoch < 100
     assert house.status()["ring"]["epoch"] < 100
+    await other_pool_works(house)
 
 
 async def test_a_namespace_that_is_gone_with_its_role_keeps_no_other_waiting(house: House) -> None:
@@ -344,4 +346,22 @@ async def test_kopf_is_not_told_of_a_namespace_that_it_may_not_watch(
     client = Kube(house.api.login)
 
     assert await allowed(client, watched) == left
+    await client.close()
+
+
+@pytest.mark.parametrize("namespace", ["", "default"])
+async def test_a_kind_that_is_not_there_yet_is_waited_for(house: House, namespace: str) -> None:
+    if namespace:
+        house.api.fail("GET", "/v1alpha1/inferenceclusters?", 403, "everywhere is not ours to see", times=99)
+    house.api.fail(
+        "GET", "/inferenceclusters?", 404, "the server could not find the requested resource", times=3
+    )
+    client, clock = Kube(house.api.login), VirtualClock()
+    waiting = asyncio.create_task(until_crd(client, clock, namespace))
+    for _ in range(3):
+        await until(lambda: bool(clock.sleeping))
+        assert not waiting.done()
+        await clock.advance(1)
+
+    await waiting
     await client.close()

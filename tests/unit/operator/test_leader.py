@@ -13,13 +13,15 @@ from kvring_operator.kube import ApiError, Kube
 from kvring_operator.leader import Elector, LostLease
 from kvring_operator.resources import LEASES
 
+LEASE = "kvring-operator"
+
 
 class Replica:
     """One operator that takes part in the election, with a clock of its own."""
 
-    def __init__(self, kube: Kube, name: str) -> None:
+    def __init__(self, kube: Kube, name: str, lease_name: str = LEASE) -> None:
         self.clock = VirtualClock()
-        self.elector = Elector(kube, self.clock, "kvring-system", name)
+        self.elector = Elector(kube, self.clock, "kvring-system", lease_name, name)
         self.leads = False
         self.task = asyncio.create_task(self.elector.lead(self._work))
 
@@ -60,7 +62,7 @@ async def end(*replicas: Replica) -> None:
 
 
 def lease(api: ApiDouble) -> dict[str, object]:
-    found = api.get(LEASES, "kvring-system", leader.LEASE_NAME)
+    found = api.get(LEASES, "kvring-system", LEASE)
     assert found
     spec: dict[str, object] = found["spec"]
     return spec
@@ -88,6 +90,15 @@ async def test_the_second_leads_when_the_first_is_silent_for_a_whole_lease(kube:
 
     assert (before, second.leads) == (False, True)
     assert second.elector.fencing == first.elector.fencing + 1
+    await end(first, second)
+
+
+async def test_two_releases_in_one_namespace_both_lead(kube: Kube) -> None:
+    first, second = Replica(kube, "a"), Replica(kube, "b", "second-kvring-operator")
+    await first.later(2)
+    await second.later(2)
+
+    assert (first.leads, second.leads) == (True, True)
     await end(first, second)
 
 
@@ -145,7 +156,7 @@ async def test_a_lease_that_somebody_deleted_does_not_set_the_fencing_back(
     await first.later(0)
     before = first.elector.fencing
     await end(first)
-    api.take(LEASES, "kvring-system", leader.LEASE_NAME)
+    api.take(LEASES, "kvring-system", LEASE)
     second = Replica(kube, "b")
     second.clock.now = 120
     await second.later(0)
