@@ -30,6 +30,7 @@ from kvring_node.engine.strategies.registry import STRATEGIES
 from kvring_node.grammars.compiler import Grammars
 from kvring_node.messages import Loaded
 from kvring_node.model import config as model_config
+from kvring_node.model import generation_config
 from kvring_node.model.errors import ModelError, ModelFault
 from kvring_node.model.tokenizer import Tokenizer
 from kvring_node.pages.pool import PagePool
@@ -64,7 +65,7 @@ def load_engine_from(options: EngineOptions) -> Engine:
     prefix = PrefixIndex(pool, loaded.fingerprint.root, options.page_tokens)
     tables = PageTables(pool, prefix, options.page_tokens)
     limits = Limits(options.max_batch_tokens, options.max_num_sequences)
-    eos_token_ids = model_config.eos_token_ids(folder)
+    eos_token_ids = generation_config.eos_token_ids(folder) | tokenizer.eos_token_ids
     generator = np.random.default_rng(options.seed)
     return Engine(
         Parts(
@@ -76,6 +77,7 @@ def load_engine_from(options: EngineOptions) -> Engine:
                 page_tokens=options.page_tokens,
                 num_pages=loaded.num_pages,
                 page_bytes=loaded.page_bytes,
+                sampling=generation_config.sampling_defaults(folder),
             ),
             model=admission.Model(
                 max_model_len=loaded.max_model_len,

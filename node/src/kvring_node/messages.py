@@ -5,8 +5,10 @@ token ids only.
 """
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 
 class FinishReason(StrEnum):
@@ -34,6 +36,8 @@ class Grammar(msgspec.Struct, frozen=True):
 
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How to choose tokens, in vLLM's names and units; each default leaves the model's law as it is.
+
+    What a model's makers advise (`SamplingDefaults`) counts for HTTP requests only: here you say it.
 
     Attributes:
         n: answers to the same prompt, each from its own draws.
@@ -71,6 +75,19 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     logprobs: int | None = None
     prompt_logprobs: int | None = None
     grammar: Grammar | None = None
+
+
+class SamplingDefaults(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a model's makers advise, for HTTP requests that leave it out; see `SamplingParams`.
+
+    Ranges are those of a request's fields.
+    """
+
+    temperature: Annotated[float, Meta(ge=0, le=2)] = 1.0
+    top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
+    min_p: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    repetition_penalty: Annotated[float, Meta(ge=0.01, le=100)] = 1.0
 
 
 class TokenLogprobs(msgspec.Struct, frozen=True, array_like=True):
@@ -155,6 +172,7 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
     page_tokens: int
     num_pages: int
     page_bytes: int
+    sampling: SamplingDefaults = SamplingDefaults()
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag=True):

@@ -1,9 +1,12 @@
 """The engine in a caller's own process: the few lines of the docstring, and what they promise."""
 
 import asyncio
+import json
+import shutil
 from pathlib import Path
 
 import pytest
+import tokenizers
 from tests.support import tiny_models
 
 from kvring_node import assembly
@@ -167,6 +170,38 @@ def test_the_end_of_text_stops_unless_it_is_to_be_ignored(folder: Path) -> None:
     stopped = engine.generate(["hello"], stop)[0]
     assert stopped.finish_reason is FinishReason.STOP
     assert stopped.token_ids == first.token_ids[: first.token_ids.index(stop.stop_token_ids[0]) + 1]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "file", "content"),
+    [
+        ("in its own settings", "tokenizer_config.json", {"eos_token": "<|im_end|>"}),
+        (
+            "in the file for special tokens",
+            "special_tokens_map.json",
+            {"eos_token": {"content": "<|im_end|>"}},
+        ),
+    ],
+)
+def test_a_text_ends_where_its_tokenizer_says_too(
+    sentence: str, file: str, content: dict[str, object], engine: Engine, folder: Path, tmp_path: Path
+) -> None:
+    """A model that was tuned on ChatML often has config.json's old token only."""
+    (whole,) = engine.generate("hello", GREEDY)
+    tuned = tmp_path / "tuned"
+    shutil.copytree(folder, tuned)
+    (tuned / "tokenizer_config.json").unlink()
+    tokenizer = tokenizers.Tokenizer.from_file(str(tuned / "tokenizer.json"))
+    written = json.loads(tokenizer.to_str())
+    spelling = tokenizer.id_to_token(whole.token_ids[3])
+    words = written["model"]["vocab"]
+    words["<|im_end|>"] = words.pop(spelling)
+    (tuned / "tokenizer.json").write_text(json.dumps(written))
+    (tuned / file).write_text(json.dumps(content))
+    (ended,) = assembly.load_engine(tuned, kv_bytes=1 << 20).generate(engine_ids(engine, "hello"), GREEDY)
+    first = whole.token_ids.index(whole.token_ids[3])
+    assert ended.finish_reason is FinishReason.STOP, sentence
+    assert ended.token_ids == whole.token_ids[: first + 1]
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

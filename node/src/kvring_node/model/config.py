@@ -66,28 +66,6 @@ def parse(raw: Mapping[str, Any]) -> ModelConfig:
         ) from error
 
 
-def eos_token_ids(folder: Path) -> frozenset[int]:
-    """Token ids that end a text: from generation_config.json, else from config.json.
-
-    As `generate` does, except that a generation_config.json without any leaves the word to config.json: for
-    `generate` no text would end.
-
-    Raises:
-        ModelError: one of them is no number.
-    """
-    for name in ("generation_config.json", "config.json"):
-        path = folder / name
-        value = read_json(path).get("eos_token_id") if path.exists() else None
-        if value is not None:
-            ids = value if isinstance(value, list) else [value]
-            if not all(isinstance(one, int) for one in ids):
-                raise ModelError(
-                    ModelFault.CORRUPT, f"{path} has eos_token_id {value!r}, no token id; fetch it again"
-                )
-            return frozenset(ids)
-    return frozenset()
-
-
 def read_json(path: Path) -> dict[str, Any]:
     """Reads one JSON object of a model folder.
 
@@ -105,6 +83,15 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(ModelFault.CORRUPT, f"{path} holds no JSON object; fetch the model again")
     return content
+
+
+def read_json_if_there(path: Path) -> dict[str, Any]:
+    """The same of a file that a model folder may lack: nothing then.
+
+    Raises:
+        ModelError: the file is no JSON object.
+    """
+    return read_json(path) if path.exists() else {}
 
 
 def _parse(given: Mapping[str, Any]) -> ModelConfig:

@@ -11,7 +11,7 @@ import tokenizers
 
 from kvring_node.model import chat_template
 from kvring_node.model.chat_template import ChatTemplate, TemplateError
-from kvring_node.model.config import read_json
+from kvring_node.model.config import read_json_if_there
 from kvring_node.model.errors import ModelError, ModelFault
 from kvring_node.model.spelling import Spelling
 
@@ -27,7 +27,7 @@ class Tokenizer:
     """Encodes prompts, applies the chat template, decodes answers."""
 
     def __init__(self, folder: Path, strftime_now: Callable[[str], str] = time.strftime):
-        """Reads tokenizer.json, tokenizer_config.json and chat_template.jinja.
+        """Reads tokenizer.json, special_tokens_map.json, tokenizer_config.json and chat_template.jinja.
 
         Raises:
             ModelError: tokenizer.json is missing, or one of them is broken.
@@ -47,12 +47,17 @@ class Tokenizer:
         self._spelling = Spelling(self._tokenizer)
         added = self._tokenizer.get_added_tokens_decoder()
         self._special = frozenset(token_id for token_id, token in added.items() if token.special)
-        settings = folder / "tokenizer_config.json"
-        config = read_json(settings) if settings.exists() else {}
-        special_tokens = {name: _text(value) for name, value in config.items() if name.endswith("_token")}
-        named = {name: text for name, text in special_tokens.items() if isinstance(text, str)}
+        config = read_json_if_there(folder / "tokenizer_config.json")
+        named = _special_tokens(read_json_if_there(folder / "special_tokens_map.json") | config)
+        self._eos_token = named.get("eos_token")
         source = chat_template.source_in(folder, config)
         self._template = None if source is None else ChatTemplate(source, named, strftime_now)
+
+    @property
+    def eos_token_ids(self) -> frozenset[int]:
+        """The token that it calls the end of a text, if it names one."""
+        token_id = self._tokenizer.token_to_id(self._eos_token) if self._eos_token else None
+        return frozenset() if token_id is None else frozenset({token_id})
 
     @property
     def has_chat_template(self) -> bool:
@@ -64,7 +69,12 @@ class Tokenizer:
         return self._ids(text, add_special_tokens=add_special_tokens)
 
     def encode_chat(
-        self, messages: Sequence[Mapping[str, Any]], /, *, add_special_tokens: bool = False, **variables: Any
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        /,
+        *,
+        add_special_tokens: bool = False,
+        **variables: Any,
     ) -> list[int]:
         """Token ids of a conversation, ready for the assistant's answer.
 
@@ -74,7 +84,7 @@ class Tokenizer:
         rendered = self.render_chat(messages, **variables)
         return self._ids(rendered, add_special_tokens=add_special_tokens)
 
-    def render_chat(self, messages: Sequence[Mapping[str, Any]], **variables: Any) -> str:
+    def render_chat(self, messages: Sequence[Mapping[str, Any]], /, **variables: Any) -> str:
         """The text that `encode_chat` encodes.
 
         Raises:
@@ -170,5 +180,8 @@ def _whole_characters(tail: list[int], spell: Callable[[int], bytes]) -> tuple[l
     return tail[first:], num_whole
 
 
-def _text(token: Any) -> Any:
-    return token.get("content") if isinstance(token, dict) else token
+def _special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
+    """Those of the settings that name a token: as text, or as an object with its properties."""
+    values = {name: value for name, value in config.items() if name.endswith("_token")}
+    texts = {name: one.get("content") if isinstance(one, dict) else one for name, one in values.items()}
+    return {name: text for name, text in texts.items() if isinstance(text, str)}

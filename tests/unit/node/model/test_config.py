@@ -1,7 +1,5 @@
-"""What is read from config.json and generation_config.json, in every spelling."""
+"""What is read from config.json, in every spelling."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,22 +117,3 @@ def read_or_refuse(raw: dict[str, Any]) -> None:
     except ModelError:
         return
     assert rotary.make_table(config.rope, 2).isfinite().all()
-
-
-@pytest.mark.parametrize(
-    ("generation", "config", "expected"),
-    [
-        ({"eos_token_id": [1, 2]}, {"eos_token_id": 3}, {1, 2}),
-        ({"eos_token_id": 1}, {"eos_token_id": 3}, {1}),
-        ({}, {"eos_token_id": 3}, {3}),
-        (None, {"eos_token_id": 3}, {3}),
-        (None, {}, set()),
-    ],
-)
-def test_the_tokens_that_end_a_text(
-    generation: dict[str, Any] | None, config: dict[str, Any], expected: set[int], tmp_path: Path
-) -> None:
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    if generation is not None:
-        (tmp_path / "generation_config.json").write_text(json.dumps(generation))
-    assert model_config.eos_token_ids(tmp_path) == expected
