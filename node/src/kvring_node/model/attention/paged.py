@@ -22,6 +22,8 @@ SEGMENT_TOKENS = 512
 """Decoding sequences with longer contexts are shared by several programs."""
 MAX_SEGMENTS = 32
 """So many at most, which bounds the memory of their results."""
+NOT_SPECIALIZED = ("num_tokens", "num_slots", "segment_tokens")
+"""Sizes that change from step to step: a kernel made anew for 1 or for multiples of 16 would stop a step."""
 
 
 class PagedAttention:
@@ -91,8 +93,7 @@ def _join(parts: torch.Tensor, peaks: torch.Tensor, sums: torch.Tensor) -> torch
     return (parts * weights[..., None]).sum(0) / (sums * weights).sum(0)[..., None]
 
 
-# Sizes that change from step to step: a kernel made anew for 1 or for multiples of 16 would stop a step.
-@triton.jit(do_not_specialize=["num_tokens", "num_slots", "segment_tokens"])  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=NOT_SPECIALIZED)  # type: ignore[untyped-decorator]  # it reads types of its own
 def _attend(  # type: ignore[no-untyped-def]  # the same
     query,
     layer,
