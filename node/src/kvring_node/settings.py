@@ -133,7 +133,9 @@ class Settings:
     seed: int | None = _option(None, "root of the seeds of requests that bring none; default: random", _seed)
 
     served_name: str = _option(
-        "", "name in GET /v1/models and in requests; default: the folder's name", _name
+        "",
+        "name in GET /v1/models and in requests; default: org/name for hf://org/name, else the folder's name",
+        _name,
     )
     host: str = _option("0.0.0.0", "address to listen on")
     port: int = _option(names.NODE_PORT, "port to listen on; 0 takes a free one", _port)
@@ -186,7 +188,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
         )
     return dataclasses.replace(
         settings,
-        served_name=settings.served_name or _last_part(settings.model),
+        served_name=settings.served_name or _name_of(settings.model),
         pod=settings.pod or socket.gethostname(),
         otlp_endpoint=_traces(settings.otlp_endpoint, environ),
     )
@@ -236,5 +238,9 @@ def _from_environment(parser: argparse.ArgumentParser, environ: Mapping[str, str
     return given
 
 
-def _last_part(model: str) -> str:
-    return re.sub(r"[^\w.:@+-]", "-", model.rstrip("/").rsplit("/", 1)[-1]) or "model"
+def _name_of(model: str) -> str:
+    """The hub's name for a model of the hub, which clients of vLLM send; else the folder's."""
+    name = model.removeprefix("hf://").rstrip("/")
+    if not model.startswith("hf://"):
+        name = name.rsplit("/", 1)[-1]
+    return re.sub(r"[^\w.:/@+-]", "-", name) or "model"

@@ -22,12 +22,12 @@ def test_flags_win_over_the_environment_and_that_over_defaults() -> None:
     [
         ("/models/demo", "demo"),
         ("/models/demo/", "demo"),
-        ("hf://Qwen/Qwen3-0.6B", "Qwen3-0.6B"),
+        ("hf://Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B"),
         ("file:///m/with blank", "with-blank"),
         ("/", "model"),
     ],
 )
-def test_a_model_is_served_under_its_last_name(model: str, name: str) -> None:
+def test_a_model_is_served_under_the_hubs_name_or_its_folders(model: str, name: str) -> None:
     assert settings.parse(["--model", model], {}).served_name == name
 
 

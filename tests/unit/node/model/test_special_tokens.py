@@ -41,6 +41,6 @@ def test_special_tokens_may_stand_in_a_file_of_their_own(
 
 def test_a_file_of_special_tokens_that_is_no_object_is_refused(tmp_path: Path) -> None:
     (byte_folder.make(tmp_path) / "special_tokens_map.json").write_text("[]")
-    with pytest.raises(ModelError, match="special_tokens_map.json holds no JSON object") as caught:
+    with pytest.raises(ModelError, match="holds no JSON object") as caught:
         Tokenizer(tmp_path)
     assert caught.value.reason == ModelFault.CORRUPT
