@@ -34,7 +34,8 @@ def unplaced(pod: kube.Object) -> bool:
 
 
 def _states(pod: kube.Object) -> list[kube.Object]:
-    statuses = pod.get("status", {}).get("containerStatuses", [])
+    kinds = ("containerStatuses", "initContainerStatuses")
+    statuses = [status for kind in kinds for status in pod.get("status", {}).get(kind, [])]
     return [status[when] for status in statuses for when in ("state", "lastState")]
 
 
@@ -44,6 +45,10 @@ def model(uri: str) -> kube.Object:
 
 def container(**fields: object) -> kube.Object:
     return {**pools.SMALL, "template": {"spec": {"containers": [{"name": "node", **fields}]}}}
+
+
+def overlay(**fields: object) -> kube.Object:
+    return {**pools.SMALL, "template": {"spec": fields}}
 
 
 def resources(requests: kube.Object, limits: kube.Object) -> kube.Object:
@@ -58,6 +63,20 @@ TROUBLES: list[tuple[str, kube.Object, Fact, str, str]] = [
         waiting("ErrImagePull", "ImagePullBackOff"),
         "ImageUnavailable",
         "Check the image's name",
+    ),
+    (
+        "an image of a sidecar that no registry has",
+        overlay(containers=[{"name": "proxy", "image": "10.250.0.1:5000/kvring/no-such-image:1"}]),
+        waiting("ErrImagePull", "ImagePullBackOff"),
+        "ImageUnavailable",
+        "(container proxy)",
+    ),
+    (
+        "an image that is needed before the engine and that no registry has",
+        overlay(initContainers=[{"name": "warm", "image": "10.250.0.1:5000/kvring/no-such-image:1"}]),
+        waiting("ErrImagePull", "ImagePullBackOff"),
+        "ImageUnavailable",
+        "(container warm)",
     ),
     (
         "a model folder that is not there",

@@ -12,7 +12,7 @@ from kvring_contract.spec import Spec
 from kvring_operator import leaving
 from kvring_operator.desire import Desired
 from kvring_operator.events import Reason
-from kvring_operator.world import Pod, Refusal, World
+from kvring_operator.world import BARE_EXITS, Container, Exit, Pod, Refusal, World
 
 IMAGE_TROUBLES = (
     "ErrImagePull",
@@ -21,8 +21,6 @@ IMAGE_TROUBLES = (
     "ErrImageNeverPull",
     "ImageInspectError",
 )
-BARE_EXITS = ("Error", "Completed", "ContainerCannotRun", "StartError", "ContainerStatusUnknown")
-"""The kubelet's own words for an end that explain nothing."""
 CAMEL_CASE = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
 """What the CRD allows as a reason."""
 START_TROUBLES = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
@@ -41,6 +39,11 @@ class Case:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "staying", tuple(sorted(_staying(self.world), key=lambda pod: pod.name)))
+
+    @property
+    def deleted(self) -> bool:
+        """Whether the resource is on its way out."""
+        return self.world.metadata.deletion_at is not None
 
     @property
     def silent(self) -> frozenset[str]:
@@ -68,10 +71,10 @@ def api_server_refuses(case: Case) -> Violation | None:
 
 def image_is_unavailable(case: Case) -> Violation | None:
     """The kubelet cannot pull the image."""
-    for pod in _waiting_for(case, IMAGE_TROUBLES):
+    for pod, one in _waiting_for(case, IMAGE_TROUBLES):
         return Violation(
             Reason.IMAGE_UNAVAILABLE,
-            f"{pod.name}: {pod.container.waiting}: {pod.container.waiting_message} "
+            f"{_where(pod, one)}: {one.waiting}: {one.waiting_message} "
             "Check the image's name, its registry and imagePullSecrets.",
         )
     return None
@@ -79,48 +82,47 @@ def image_is_unavailable(case: Case) -> Violation | None:
 
 def container_runs_out_of_memory(case: Case) -> Violation | None:
     """The kernel killed the container at its limit."""
-    for pod in _crashed(case):
-        last = pod.container.last_exit
-        if last and last.reason == "OOMKilled":
+    for pod, one, last in _crashed(case):
+        if last.reason == "OOMKilled":
             limit = case.spec.resources.limits.get("memory", "none")
-            return Violation(
-                Reason.OUT_OF_MEMORY,
-                f"{pod.name} was killed for memory {pod.container.restarts} times (limit: {limit}). "
-                "Raise spec.resources.limits.memory, or lower spec.cache.size.initial.",
+            remedy = (
+                f"(limit: {limit}). Raise spec.resources.limits.memory, or lower spec.cache.size.initial."
+                if one is pod.container
+                else "at its limit. Raise it in spec.template."
             )
+            told = f"{_where(pod, one)} was killed for memory {one.restarts} times {remedy}"
+            return Violation(Reason.OUT_OF_MEMORY, told)
     return None
 
 
 def model_cannot_be_loaded(case: Case) -> Violation | None:
     """The node said in its last words why it gave up: its own reason and message are shown."""
-    for pod in _crashed(case):
-        last = pod.container.last_exit
-        if last and CAMEL_CASE.fullmatch(last.reason) and last.reason not in BARE_EXITS:
+    for pod, one, last in _crashed(case):
+        told = CAMEL_CASE.fullmatch(last.reason) and last.reason not in BARE_EXITS
+        if one is pod.container and told:
             return Violation(last.reason, f"{pod.name}: {last.message or f'exit code {last.code}'}")
     return None
 
 
 def container_crashes(case: Case) -> Violation | None:
     """It ends again and again, and left no reason."""
-    for pod in _crashed(case):
-        last = pod.container.last_exit
-        told = f": {last.message[-300:]}" if last and last.message else ""
-        code = last.code if last else "unknown"
+    for pod, one, last in _crashed(case):
+        told = f": {last.message[-300:]}" if last.message else ""
+        chosen = "" if one is pod.container else f" -c {one.name}"
         return Violation(
             Reason.CRASH_LOOPING,
-            f"{pod.name} ended with exit code {code} and was restarted {pod.container.restarts} times{told}. "
-            f"See: kubectl logs {pod.name} --previous",
+            f"{_where(pod, one)} ended with exit code {last.code} and was restarted {one.restarts} times"
+            f"{told}. See: kubectl logs {pod.name}{chosen} --previous",
         )
     return None
 
 
 def container_cannot_start(case: Case) -> Violation | None:
     """A Secret, a key or a command that the overlay names is missing."""
-    for pod in _waiting_for(case, START_TROUBLES):
+    for pod, one in _waiting_for(case, START_TROUBLES):
         return Violation(
             Reason.CONTAINER_CANNOT_START,
-            f"{pod.name}: {pod.container.waiting_message or pod.container.waiting} "
-            f"See: kubectl describe pod {pod.name}",
+            f"{_where(pod, one)}: {one.waiting_message or one.waiting} See: kubectl describe pod {pod.name}",
         )
     return None
 
@@ -198,13 +200,21 @@ def _staying(world: World) -> Iterable[Pod]:
     return (pod for pod in world.pods if pod.staying)
 
 
-def _waiting_for(case: Case, reasons: tuple[str, ...]) -> Iterable[Pod]:
-    return (pod for pod in case.staying if pod.container.waiting in reasons)
+def _waiting_for(case: Case, reasons: tuple[str, ...]) -> Iterable[tuple[Pod, Container]]:
+    return ((pod, one) for pod in case.staying for one in pod.containers if one.waiting in reasons)
 
 
-def _crashed(case: Case) -> Iterable[Pod]:
-    """Pods whose container has ended and is not ready again."""
-    return (pod for pod in case.staying if pod.container.last_exit and not pod.container.ready)
+def _crashed(case: Case) -> Iterable[tuple[Pod, Container, Exit]]:
+    """Containers that have ended and are not ready again; one of the beginning that is done is ready."""
+    for pod in case.staying:
+        for one in pod.containers:
+            if one.last_exit and not one.ready:
+                yield pod, one, one.last_exit
+
+
+def _where(pod: Pod, one: Container) -> str:
+    """A pod, and which of its containers if it is not the engine's."""
+    return pod.name if one is pod.container else f"{pod.name} (container {one.name})"
 
 
 def _room(case: Case, pod: Pod) -> str:

@@ -16,6 +16,7 @@ from kvring_operator.events import Reason
 from kvring_operator.plan import Plan
 
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
+LEAVING = "members leave before the resource goes"
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def invalid(why: api.ParseError) -> tuple[Verdict, ...]:
 def _available(case: Case) -> Verdict:
     ready, wanted = sum(pod.ready for pod in case.staying), case.desired.replicas
     of_all = f"{ready} of {wanted} members are ready"
+    if case.deleted:
+        return Verdict(Condition.AVAILABLE, FALSE, Reason.DELETING, LEAVING)
     if wanted == 0:
         return Verdict(
             Condition.AVAILABLE,
@@ -81,8 +84,8 @@ def _available(case: Case) -> Verdict:
 
 
 def _progressing(case: Case, plan: Plan) -> Verdict:
-    if case.world.metadata.deletion_at is not None:
-        return Verdict(Condition.PROGRESSING, TRUE, Reason.DELETING, "members leave before the resource goes")
+    if case.deleted:
+        return Verdict(Condition.PROGRESSING, TRUE, Reason.DELETING, LEAVING)
     if plan.waiting or plan.layout.creations or plan.layout.dismissals:
         doing = [creation.reason for creation in plan.layout.creations]
         doing += [dismissal.reason for dismissal in plan.layout.dismissals]
@@ -177,6 +180,8 @@ def _features_pending(case: Case) -> Iterable[Verdict]:
 
 def _ready(case: Case, verdicts: Iterable[Verdict]) -> Verdict:
     """True when every member serves; otherwise the first condition that says why not."""
+    if case.deleted:
+        return Verdict(Condition.READY, FALSE, Reason.DELETING, LEAVING)
     by_type = {verdict.type: verdict for verdict in verdicts}
     ready, wanted = sum(pod.ready for pod in case.staying), case.desired.replicas
     for kind in (Condition.MODEL_LOADED, Condition.RING_CONVERGED, Condition.AVAILABLE):

@@ -29,7 +29,6 @@ _LEAVING_TAINTS = {
 }
 _OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 _ZONE = "topology.kubernetes.io/zone"
-_BARE_EXITS = ("Error", "Completed")
 
 
 def pod(body: Mapping[str, Any]) -> world.Pod:
@@ -39,6 +38,7 @@ def pod(body: Mapping[str, Any]) -> world.Pod:
     owner = _owner(meta)
     slot, incarnation = identity(meta["name"])
     conditions = {entry["type"]: entry for entry in status.get("conditions") or ()}
+    containers = _containers(status)
     return world.Pod(
         name=meta["name"],
         uid=meta["uid"],
@@ -57,7 +57,8 @@ def pod(body: Mapping[str, Any]) -> world.Pod:
         phase=world.Phase(status.get("phase", "Pending")),
         reason=status.get("reason", ""),
         message=status.get("message", ""),
-        container=_container(status),
+        container=containers.pop(names.CONTAINER, world.Container()),
+        others=tuple(containers.values()),
         gate=_is_true(conditions.get(names.READINESS_GATE)),
         ready=_is_true(conditions.get("Ready")),
         unschedulable=_unschedulable(conditions.get("PodScheduled", {})),
@@ -114,18 +115,17 @@ def _owner(meta: Mapping[str, Any]) -> Mapping[str, Any]:
     return owners[0] if owners else {}
 
 
-def _container(status: Mapping[str, Any]) -> world.Container:
-    for entry in status.get("containerStatuses") or ():
-        if entry["name"] == names.CONTAINER:
-            return _container_of(entry)
-    return world.Container()
+def _containers(status: Mapping[str, Any]) -> dict[str, world.Container]:
+    entries = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
+    return {entry["name"]: _container(entry) for entry in entries}
 
 
-def _container_of(entry: Mapping[str, Any]) -> world.Container:
+def _container(entry: Mapping[str, Any]) -> world.Container:
     state, last = entry.get("state") or {}, entry.get("lastState") or {}
     waiting = state.get("waiting") or {}
     ended = state.get("terminated") or last.get("terminated")
     return world.Container(
+        name=sys.intern(entry["name"]),
         running="running" in state,
         ready=bool(entry.get("ready")),
         restarts=entry.get("restartCount", 0),
@@ -147,7 +147,7 @@ def _exit(ended: Mapping[str, Any]) -> world.Exit:
     except (ValueError, TypeError, KeyError):
         own, message = "", text
     return world.Exit(
-        ended.get("exitCode", 0), own if own and reason in _BARE_EXITS else reason, message.strip()
+        ended.get("exitCode", 0), own if own and reason in world.BARE_EXITS else reason, message.strip()
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from kvring_contract import names
 from kvring_contract.api import Key, Metadata
 from kvring_contract.names import RingLabel
 from kvring_contract.ring import Ring
@@ -24,6 +25,10 @@ class Phase(StrEnum):
     UNKNOWN = "Unknown"
 
 
+BARE_EXITS = ("Error", "Completed", "ContainerCannotRun", "StartError", "ContainerStatusUnknown")
+"""The kubelet's own words for an end that explain nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Exit:
     """How the container ended the last time; `reason` and `message` are its last words where it left some."""
@@ -35,11 +40,9 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """The container `node` of a pod.
+    """A container of a pod. `waiting` is the kubelet's reason (ImagePullBackOff), empty when it runs."""
 
-    `waiting` is the kubelet's reason (ImagePullBackOff), empty when it runs.
-    """
-
+    name: str = names.CONTAINER
     running: bool = False
     ready: bool = False
     restarts: int = 0
@@ -52,7 +55,8 @@ class Container:
 class Pod:
     """One pod of a member. Slot and incarnation are read from its name, which nobody can change.
 
-    `labels` are ours only. `draining_since` and `created_at` are seconds since the Unix epoch.
+    `labels` are ours only. `draining_since` and `created_at` are seconds since the Unix epoch. `container` is
+    the engine's; `others` are those of the overlay that run before or beside it.
     """
 
     name: str
@@ -73,10 +77,16 @@ class Pod:
     reason: str = ""
     message: str = ""
     container: Container = Container()
+    others: tuple[Container, ...] = ()
     gate: bool = False
     ready: bool = False
     unschedulable: str = ""
     resource_version: str = field(default="", compare=False)
+
+    @property
+    def containers(self) -> tuple[Container, ...]:
+        """All of them, the engine's first."""
+        return (self.container, *self.others)
 
     @property
     def ring(self) -> str:

@@ -8,7 +8,7 @@ from tests.support.builders import NOW, crashed, loading, member, pending, world
 
 from kvring_operator import checks
 from kvring_operator.checks import Case
-from kvring_operator.world import Container, Machine, Phase, Refusal, World
+from kvring_operator.world import Container, Exit, Machine, Phase, Pod, Refusal, World
 
 
 class Row(NamedTuple):
@@ -18,6 +18,11 @@ class Row(NamedTuple):
     remedy: str
     spec: dict[str, Any] = {}
     refusals: tuple[Refusal, ...] = ()
+
+
+def beside(other: Container) -> Pod:
+    """A pod whose engine runs, and another container does not."""
+    return loading(0, others=(other,))
 
 
 GPU = {"resources": {"limits": {"nvidia.com/gpu": "1"}}}
@@ -63,6 +68,30 @@ ROWS = [
         ),
         "ContainerCannotStart",
         "describe pod",
+    ),
+    Row(
+        "an image of a sidecar that cannot be pulled",
+        world(beside(Container("proxy", waiting="ErrImagePull", waiting_message="not found"))),
+        "ImageUnavailable",
+        "chat-0-1 (container proxy): ErrImagePull",
+    ),
+    Row(
+        "a sidecar that the kernel kills",
+        world(beside(Container("proxy", restarts=2, last_exit=Exit(137, "OOMKilled", "")))),
+        "OutOfMemory",
+        "spec.template",
+    ),
+    Row(
+        "a container of the beginning that fails, and whose word is not the engine's",
+        world(beside(Container("warm", restarts=2, last_exit=Exit(3, "ModelNotFound", "no such host")))),
+        "CrashLooping",
+        "logs chat-0-1 -c warm --previous",
+    ),
+    Row(
+        "a Secret that a sidecar names and nobody made",
+        world(beside(Container("proxy", waiting="CreateContainerConfigError", waiting_message='secret "x"'))),
+        "ContainerCannotStart",
+        'chat-0-1 (container proxy): secret "x"',
     ),
     Row(
         "no machine with a GPU",
@@ -131,6 +160,10 @@ def test_violations(row: Row) -> None:
     [
         ("a ready pool", world(member(0), member(1))),
         ("a pool that is loading", world(loading(0))),
+        (
+            "a container of the beginning that is done",
+            world(beside(Container("warm", ready=True, last_exit=Exit(0, "Completed", "")))),
+        ),
         (
             "a container that has recovered",
             world(member(0, container=Container(running=True, ready=True, restarts=2))),

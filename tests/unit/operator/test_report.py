@@ -70,6 +70,21 @@ def test_conditions(sentence: str, found: World, replicas: int, wanted: dict[str
     assert wanted.items() <= told.items()
 
 
+def test_a_resource_that_is_being_deleted_says_so_and_asks_for_nothing() -> None:
+    going = builders.body(2, deleted=True)
+    found = world(member(0, ring="draining", draining_since=NOW), of=going, on_ring=ring())
+
+    status = made(found, 2, deleted=True).status
+
+    told = conditions(status)
+    assert (told["Ready"], told["Available"], told["Progressing"]) == (
+        "False Deleting",
+        "False Deleting",
+        "True Deleting",
+    )
+    assert "spec.replicas" not in str(status["conditions"])
+
+
 def test_all_known_conditions_are_told_at_the_first_visit() -> None:
     told = conditions(made(world(of=builders.body()), 2).status)
 

@@ -67,6 +67,21 @@ def test_the_message_in_the_last_word_is_shown_and_not_its_json() -> None:
     assert found.message == "weights are cut off"
 
 
+def test_the_engines_container_is_known_among_the_others() -> None:
+    running = {"ready": True, "restartCount": 0, "state": {"running": {}}}
+    found = views.pod(
+        pod_body(
+            containerStatuses=[{"name": "proxy", **running}, {"name": "node", **running}],
+            initContainerStatuses=[
+                {"name": "warm", "ready": False, "state": {"waiting": {"reason": "ErrImagePull"}}}
+            ],
+        )
+    )
+
+    assert [one.name for one in found.containers] == ["node", "proxy", "warm"]
+    assert found.others[1].waiting == "ErrImagePull"
+
+
 def test_the_gate_and_readiness_are_two_things() -> None:
     conditions = [{"type": names.READINESS_GATE, "status": "True"}, {"type": "Ready", "status": "False"}]
 
