@@ -35,12 +35,19 @@ GC_THRESHOLD = 50_000
 JSON of thousands of pods makes millions of objects and no cycle: with Python's own 700, two thirds of the
 time of reading them went into looking.
 """
+DEEPEST = 50_000
+"""Calls within calls.
+
+The API server takes JSON of 10 000 objects within objects, and `spec.template` may be such: with Python's own
+1000, reading it would end kopf's watch, and the operator of all pools with it.
+"""
 _log = logging.getLogger("kvring_operator")
 
 
 def main(argv: list[str] | None = None) -> int:
     """The console script."""
     gc.set_threshold(GC_THRESHOLD)
+    sys.setrecursionlimit(DEEPEST)
     words = sys.argv[1:] if argv is None else argv
     if words[:1] == ["plan"]:
         return plan_cli.main(words[1:])
@@ -64,7 +71,7 @@ async def run(chosen: settings.Settings, found: login.Login, clock: Clock) -> in
     """Take part in the election, lead when it is our turn, until a signal; 1 when the Lease was lost."""
     kube, nodes = Kube(found), Nodes(clock)
     elector = Elector(kube, clock, chosen.namespace, chosen.lease_name, chosen.identity)
-    runners = await health.serve(chosen.metrics_port, chosen.health_port, lambda: "")
+    runners = await health.serve(chosen.metrics_port, chosen.health_port)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

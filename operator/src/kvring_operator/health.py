@@ -1,13 +1,14 @@
-"""Liveness, readiness and metrics over HTTP. A replica that does not lead is as healthy as one that does."""
+"""Health and metrics over HTTP: who answers has an event loop that turns, and that is all there is to ask.
 
-from collections.abc import Callable
+A replica that does not lead is as healthy as one that does, and a leader that cannot renew ends by itself.
+"""
 
 import prometheus_client
 from aiohttp import web
 
 
-async def serve(metrics_port: int, health_port: int, alive: Callable[[], str]) -> list[web.AppRunner]:
-    """Listen on both ports; `alive` says what is wrong, or nothing. Clean the runners up at the end."""
+async def serve(metrics_port: int, health_port: int) -> list[web.AppRunner]:
+    """Listen on both ports. Clean the runners up at the end."""
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(
@@ -16,12 +17,11 @@ async def serve(metrics_port: int, health_port: int, alive: Callable[[], str]) -
         )
 
     async def health(_: web.Request) -> web.Response:
-        trouble = alive()
-        return web.Response(text=trouble or "ok", status=503 if trouble else 200)
+        return web.Response(text="ok")
 
     return [
         await _listen(metrics_port, [web.get("/metrics", metrics)]),
-        await _listen(health_port, [web.get("/healthz", health), web.get("/readyz", health)]),
+        await _listen(health_port, [web.get("/healthz", health)]),
     ]
 
 

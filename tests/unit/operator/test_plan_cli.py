@@ -1,6 +1,9 @@
 """`plan -f FILE` without a cluster."""
 
 import io
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,6 +97,24 @@ def test_one_refused_resource_among_good_ones_is_the_result(tmp_path: Path) -> N
     path.write_text(yaml.safe_dump_all([builders.body(1), builders.body(model={"uri": "ftp://x"})]))
 
     assert plan_cli.main(["-f", str(path)]) == 1
+
+
+def test_a_resource_as_deep_as_the_api_server_takes_them_is_read(tmp_path: Path) -> None:
+    """In a process of its own, as it would be the operator's stack that overflows."""
+    depth = 9_000
+    body = json.dumps(builders.body(1, template={"spec": {"affinity": "DEEP"}}))
+    path = tmp_path / "deep.yaml"
+    path.write_text(body.replace('"DEEP"', '{"a":' * depth + "1" + "}" * depth))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "kvring_operator", "plan", "-f", path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Pod/chat-0-1" in done.stdout
 
 
 def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
