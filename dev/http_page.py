@@ -16,7 +16,8 @@ HEADER = f"""\
 
 Made from the structs that parse requests by `make manifests`; do not edit. A running node says the same, and
 what it answers, at `/openapi.json`. A field that is not listed is refused by name. What may be left out has
-OpenAI's default where OpenAI has the field: `temperature` 1, `top_p` 1, `n` 1, no stream.
+OpenAI's default where OpenAI has the field: `n` 1, no stream, and `temperature` 1 and `top_p` 1 unless the
+model's generation_config.json advises otherwise, on these or on `top_k`, `min_p` and `repetition_penalty`.
 
 There is no authentication. The header `X-Kvring-Tenant` says whose a request is; `X-Request-Id` names it, and
 every answer has it.
@@ -154,12 +155,8 @@ def _note(name: str, field: Schema, *, is_required: bool) -> str:
 def _notes(name: str, field: Schema, *, is_required: bool) -> Iterator[str]:
     if is_required:
         yield "required"
-    if name in requests.HARMLESS:
-        values = [f"`{json.dumps(value)}`" for value in requests.HARMLESS[name]]
-        yield f"only {', '.join(values[:-1])} or {values[-1]}"
-    else:
-        described = [field, *field.get("anyOf", ())]
-        yield from (one["description"] for one in described if "description" in one)
+    described = [field, *field.get("anyOf", ())]
+    yield from (one["description"] for one in described if "description" in one)
     default = field.get("default")
     if default not in (None, False, 0):
         yield f"default `{json.dumps(default)}`"

@@ -18,7 +18,7 @@ import msgspec
 from fastapi import Request
 
 with atheris.instrument_imports(include=["kvring_node.web", "kvring_node.prompts"]):
-    from kvring_node.web import answers, bodies, chat, completions, errors, generate, requests
+    from kvring_node.web import answers, bodies, chat, completions, errors, generate, requests, turns
 
 SEEDS: list[tuple[str, dict[str, Any]]] = [
     ("completions", {"prompt": ["a", "b"], "n": 2, "stop": ["x"], "logit_bias": {"1": -5}, "logprobs": 2}),
@@ -35,15 +35,13 @@ HTTP = Request({"type": "http", "headers": [(b"x-kvring-tenant", b"ann")], "stat
 
 
 def _completions(body: requests.CompletionRequest) -> None:
-    bodies.refuse_unsupported(body)
     completions.check(body)
     assert completions.asks(body, "cmpl", HTTP)
 
 
 def _chat(body: requests.ChatCompletionRequest) -> None:
-    bodies.refuse_unsupported(body)
     chat.check(body)
-    prompt = chat.conversation(body.messages)
+    prompt = turns.conversation(body.messages, body)
     ask = answers.ask(
         body, "chatcmpl", prompt, max_tokens=body.max_tokens, logprobs=None, prompt_logprobs=None, http=HTTP
     )

@@ -1,6 +1,7 @@
 """Prompts of every kind made token ids, and held against what the model can take."""
 
 import asyncio
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -34,11 +35,17 @@ class Tokenizer(Protocol):
         """Token ids of a prompt, with those that the model wants around it."""
 
     def encode_chat(
-        self, messages: list[dict[str, str]], /, *, add_special_tokens: bool = False, **variables: Any
+        self,
+        messages: list[dict[str, str]],
+        /,
+        *,
+        add_special_tokens: bool = False,
+        continue_final_message: bool = False,
+        **variables: Any,
     ) -> list[int]:
         """Token ids of a conversation, ending where the assistant's turn begins; raises `ValueError`.
 
-        `variables` are the chat template's.
+        With `continue_final_message` they end within the last turn. `variables` are the chat template's.
         """
 
     def decode(self, token_ids: list[int], /, *, skip_special_tokens: bool = True) -> str:
@@ -53,9 +60,13 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Conversation:
-    """A prompt as turns, each with `role` and `content`; the model's chat template makes tokens of it."""
+    """A prompt as turns, each with `role` and `content`; the model's chat template makes tokens of it.
+
+    `options` are those of `Tokenizer.encode_chat`.
+    """
 
     turns: list[dict[str, str]]
+    options: dict[str, Any]
 
 
 Prompt = str | list[int] | Conversation
@@ -107,19 +118,18 @@ async def tokenise(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
     match prompt:
         case str():
             return await in_thread_if(len(prompt) > THREAD_CHARS, tokenizer.encode, prompt)
-        case Conversation(turns):
-            return await tokenise_chat(tokenizer.encode_chat, turns)
+        case Conversation():
+            return await tokenise_chat(tokenizer, prompt)
         case _:
             return prompt
 
 
-async def tokenise_chat(
-    encode: Callable[[list[dict[str, str]]], list[int]], turns: list[dict[str, str]]
-) -> list[int]:
+async def tokenise_chat(tokenizer: Tokenizer, conversation: Conversation) -> list[int]:
     """Token ids of a conversation; raises `InvalidAsk` when the chat template refuses it."""
-    num_chars = sum(len(turn["content"]) for turn in turns)
+    num_chars = sum(len(turn["content"]) for turn in conversation.turns)
+    encode = functools.partial(tokenizer.encode_chat, **conversation.options)
     try:
-        return await in_thread_if(num_chars > THREAD_CHARS, encode, turns)
+        return await in_thread_if(num_chars > THREAD_CHARS, encode, conversation.turns)
     except ValueError as error:
         raise InvalidAsk(str(error), "messages", "invalid_value") from error
 

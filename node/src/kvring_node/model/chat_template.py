@@ -16,6 +16,9 @@ import jinja2.sandbox
 
 from kvring_node.model.errors import ModelError, ModelFault
 
+_CONTINUED = "CONTINUE_FINAL_MESSAGE_TAG "
+"""Marks the end of a message that the answer goes on with; transformers writes the same."""
+
 
 class TemplateError(ValueError):
     """The chat template cannot be applied to these messages; the message is meant for the client."""
@@ -43,12 +46,33 @@ class ChatTemplate:
             raise _broken(error) from error
         self._special_tokens = special_tokens
 
-    def render(self, messages: Sequence[Mapping[str, Any]], **variables: Any) -> str:
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        /,
+        *,
+        continue_final_message: bool = False,
+        **variables: Any,
+    ) -> str:
         """The conversation as one text, up to where the assistant's answer begins.
+
+        With `continue_final_message` up to where the last message ends, without what closes it.
 
         Raises:
             TemplateError: the template refuses the messages, or fails on them.
         """
+        if not continue_final_message:
+            return self._render(messages, variables)
+        *before, last = messages
+        content = last["content"]
+        text = self._render([*before, {**last, "content": content + _CONTINUED}], variables)
+        shown, mark, after = text.rpartition(_CONTINUED.strip())
+        if not mark or content.strip() not in shown:
+            raise TemplateError("the model's chat template does not show the message that is to be continued")
+        # Where the template trims a message, the mark has lost its space, and what stood before it its own.
+        return shown if after.startswith(" ") else shown.rstrip()
+
+    def _render(self, messages: Sequence[Mapping[str, Any]], variables: Mapping[str, Any]) -> str:
         always = {"messages": messages, "tools": None, "documents": None, "add_generation_prompt": True}
         try:
             return self._template.render({**always, **self._special_tokens, **variables})

@@ -26,9 +26,14 @@ class Envelope:
     system_fingerprint: str
 
 
-def envelope(ctx: context.Context, answer_id: str) -> Envelope:
-    """For an answer that begins now."""
-    return Envelope(answer_id, int(ctx.wall_clock()), ctx.settings.served_name, ctx.fingerprint())
+def envelope(ctx: context.Context, request: requests.OpenAIRequest, prefix: str, unique: str) -> Envelope:
+    """For an answer that begins now, named by the client or else `unique`."""
+    return Envelope(
+        f"{prefix}-{request.request_id or unique}",
+        int(ctx.wall_clock()),
+        ctx.settings.served_name,
+        ctx.fingerprint(),
+    )
 
 
 def check(request: requests.OpenAIRequest) -> None:
@@ -63,18 +68,18 @@ def ask(
     form_field, grammar = forms.grammar(request)
     params = messages.SamplingParams(
         n=request.n or 1,
-        temperature=_or(request.temperature, 1.0),
+        temperature=or_default(request.temperature, 1.0),
         top_k=max(request.top_k or 0, 0),
-        top_p=_or(request.top_p, 1.0),
+        top_p=or_default(request.top_p, 1.0),
         min_p=request.min_p or 0.0,
-        repetition_penalty=_or(request.repetition_penalty, 1.0),
+        repetition_penalty=or_default(request.repetition_penalty, 1.0),
         presence_penalty=request.presence_penalty or 0.0,
         frequency_penalty=request.frequency_penalty or 0.0,
         logit_bias=tuple((request.logit_bias or {}).items()),
         seed=request.seed,
         stop_token_ids=tuple(request.stop_token_ids or ()),
-        ignore_eos=request.ignore_eos,
-        min_tokens=request.min_tokens,
+        ignore_eos=bool(request.ignore_eos),
+        min_tokens=request.min_tokens or 0,
         logprobs=logprobs,
         prompt_logprobs=prompt_logprobs,
         grammar=grammar,
@@ -85,12 +90,12 @@ def ask(
         params=params,
         max_tokens=max_tokens,
         stop=(request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ()),
-        keeps_stop=request.include_stop_str_in_output,
+        keeps_stop=bool(request.include_stop_str_in_output),
         form_field=form_field,
-        priority=request.priority,
+        priority=request.priority or 0,
         tenant=context.tenant(http, request.user),
         deadline_s=request.deadline_s,
-        origin=context.origin(http),
+        origin=context.origin(http, request.request_id),
     )
 
 
@@ -162,9 +167,14 @@ def wants_usage(request: requests.OpenAIRequest) -> bool:
     return bool(request.stream_options and request.stream_options.include_usage)
 
 
-def usage_field(request: requests.OpenAIRequest) -> msgspec.UnsetType | None:
-    """What the events before that one have for it, as OpenAI's do."""
-    return None if wants_usage(request) else msgspec.UNSET
+def usage_so_far(
+    request: requests.OpenAIRequest, generations: Sequence[Generation], *, with_answers: bool = True
+) -> responses.Usage | msgspec.UnsetType | None:
+    """What the events before that one have for it: as OpenAI's null, with vLLM's option the usage so far."""
+    options = request.stream_options
+    if options is None or not options.include_usage:
+        return msgspec.UNSET
+    return usage(generations, with_answers=with_answers) if options.continuous_usage_stats else None
 
 
 def prompt_logprobs(
@@ -176,5 +186,6 @@ def prompt_logprobs(
     return logprobs.prompt(generation.progress.prompt_logprobs, generation.tokenizer.spell)
 
 
-def _or(value: float | None, default: float) -> float:
+def or_default(value: float | None, default: float) -> float:
+    """The value, unless it was left out or null."""
     return default if value is None else value

@@ -7,10 +7,10 @@ import msgspec
 from fastapi import Request
 from fastapi.responses import Response
 
-from kvring_node.web import requests
+from kvring_node.web import harmless
 from kvring_node.web.errors import ApiError
 
-_T = TypeVar("_T")
+_T = TypeVar("_T", bound=msgspec.Struct)
 
 
 async def read_bytes(request: Request, limit_bytes: int) -> bytes:
@@ -36,7 +36,7 @@ async def read(request: Request, decoder: msgspec.json.Decoder[_T], limit_bytes:
 def parse(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[_T]) -> _T:
     """What `decoder` makes of `body`; raises `ApiError` 400 when it takes it not."""
     try:
-        return decoder.decode(body)
+        decoded = decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
     except UnicodeDecodeError as error:
@@ -45,30 +45,13 @@ def parse(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[_T]) -> _T:
         raise ApiError(400, f"the body is not valid JSON: {error}", code="invalid_json") from error
     except RecursionError as error:
         raise ApiError(400, "the body is nested too deeply", code="invalid_json") from error
-
-
-def refuse_unsupported(request: requests.OpenAIRequest) -> None:
-    """Raise `ApiError` 400 when a field asks for something that this server does not do."""
-    for name, harmless in requests.HARMLESS.items():
-        value = getattr(request, name, None)
-        if value is not None and not any(_same(value, other) for other in harmless):
-            remedy = requests.REMEDIES.get(name, "leave it out")
-            raise ApiError(
-                400,
-                f"this server does not support `{name}`; {remedy}",
-                param=name,
-                code="unsupported_parameter",
-            )
+    harmless.refuse(decoded)
+    return decoded
 
 
 def answer(body: msgspec.Struct, headers: dict[str, str] | None = None) -> Response:
     """A 200 response with `body` as JSON."""
     return Response(msgspec.json.encode(body), headers=headers, media_type="application/json")
-
-
-def _same(value: object, other: object) -> bool:
-    # 0 and False are equal in Python and are not the same wish: `logprobs: 0` asks for something.
-    return value == other and isinstance(value, bool) == isinstance(other, bool)
 
 
 def _invalid(message: str) -> ApiError:

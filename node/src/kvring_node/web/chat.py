@@ -1,14 +1,23 @@
 """POST /v1/chat/completions."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from kvring_node import prompts
 from kvring_node.generation import Generation, Piece
-from kvring_node.web import answers, bodies, context, describe, logprobs, requests, responses, streaming
+from kvring_node.web import (
+    answers,
+    bodies,
+    context,
+    describe,
+    logprobs,
+    requests,
+    responses,
+    streaming,
+    turns,
+)
 from kvring_node.web.errors import ApiError
 
 
@@ -29,21 +38,20 @@ def routes(ctx: context.Context) -> APIRouter:
     )
     async def chat_completions(request: Request) -> Response:
         body = await bodies.read(request, decoder, ctx.settings.max_body_bytes)
-        bodies.refuse_unsupported(body)
         check(body)
         ctx.check_model(body.model)
-        answer_id = f"chatcmpl-{context.fresh_id()}"
+        unique = context.fresh_id()
         ask = answers.ask(
             body,
-            answer_id,
-            conversation(body.messages),
+            f"chatcmpl-{unique}",
+            turns.conversation(body.messages, body),
             max_tokens=body.max_completion_tokens or body.max_tokens,
             logprobs=body.top_logprobs or 0 if body.logprobs else None,
             prompt_logprobs=body.prompt_logprobs,
             http=request,
         )
         held, (generation,) = await answers.open_all(ctx.desk, [ask])
-        envelope = answers.envelope(ctx, answer_id)
+        envelope = answers.envelope(ctx, body, "chatcmpl", unique)
         if body.stream:
             return await answers.stream(request, [generation], _events(envelope, body, generation), held)
         with held:
@@ -51,11 +59,6 @@ def routes(ctx: context.Context) -> APIRouter:
             return bodies.answer(await streaming.while_client_waits(request, whole))
 
     return router
-
-
-def conversation(messages: Sequence[requests.ChatMessage]) -> prompts.Conversation:
-    """The messages as the model's template wants them."""
-    return prompts.Conversation([_turn(one) for one in messages])
 
 
 async def _whole(
@@ -85,11 +88,13 @@ async def _whole(
 async def _events(
     envelope: answers.Envelope, body: requests.ChatCompletionRequest, generation: Generation
 ) -> AsyncIterator[bytes]:
-    no_usage = answers.usage_field(body)
+    def chunk(choice: responses.ChunkChoice) -> bytes:
+        return streaming.event(_chunk(envelope, [choice], answers.usage_so_far(body, [generation])))
+
     for index in range(generation.submit.params.n):
         role = responses.Delta(role="assistant", content="")
         first = responses.ChunkChoice(index=index, delta=role, finish_reason=None)
-        yield streaming.event(_chunk(envelope, [first], no_usage))
+        yield chunk(first)
     async for piece in generation.pieces():
         scores = _scores(piece, generation)
         if piece.text or (scores and scores.content):
@@ -97,7 +102,7 @@ async def _events(
             choice = responses.ChunkChoice(
                 index=piece.index, delta=delta, logprobs=scores, finish_reason=None
             )
-            yield streaming.event(_chunk(envelope, [choice], no_usage))
+            yield chunk(choice)
         if piece.finish_reason:
             last = responses.ChunkChoice(
                 index=piece.index,
@@ -105,7 +110,7 @@ async def _events(
                 finish_reason=piece.finish_reason,
                 stop_reason=piece.stop_reason,
             )
-            yield streaming.event(_chunk(envelope, [last], no_usage))
+            yield chunk(last)
     if answers.wants_usage(body):
         yield streaming.event(_chunk(envelope, [], answers.usage([generation])))
 
@@ -136,11 +141,3 @@ def check(body: requests.ChatCompletionRequest) -> None:
             400, "top_logprobs are only given with `logprobs`", param="top_logprobs", code="invalid_value"
         )
     answers.check(body)
-
-
-def _turn(message: requests.ChatMessage) -> dict[str, str]:
-    # Templates of open models know "system"; "developer" is OpenAI's newer word for it.
-    role = "system" if message.role == "developer" else message.role
-    content = message.content
-    text = content if isinstance(content, str) else "\n".join(part.text for part in content)
-    return {"role": role, "content": text}

@@ -32,13 +32,12 @@ def routes(ctx: context.Context) -> APIRouter:
     )
     async def completions(request: Request) -> Response:
         body = await bodies.read(request, decoder, ctx.settings.max_body_bytes)
-        bodies.refuse_unsupported(body)
         check(body)
         _check_room(body, ctx.desk.max_open)
         ctx.check_model(body.model)
-        answer_id = f"cmpl-{context.fresh_id()}"
-        held, generations = await answers.open_all(ctx.desk, asks(body, answer_id, request))
-        envelope = answers.envelope(ctx, answer_id)
+        unique = context.fresh_id()
+        held, generations = await answers.open_all(ctx.desk, asks(body, f"cmpl-{unique}", request))
+        envelope = answers.envelope(ctx, body, "cmpl", unique)
         if body.stream:
             events = _events(envelope, body, generations)
             return await answers.stream(request, generations, events, held)
@@ -103,16 +102,17 @@ async def _whole(
 async def _events(
     envelope: answers.Envelope, body: requests.CompletionRequest, generations: Sequence[Generation]
 ) -> AsyncIterator[bytes]:
-    no_usage = answers.usage_field(body)
+    with_answers = body.max_tokens != 0
     begun: dict[int, _Choice] = {}
     async for generation, index, piece in answers.pieces(generations):
         if index not in begun:
             begun[index] = _Choice(body, generation, index)
         choice = begun[index].of(piece)
         if choice:
-            yield streaming.event(_completion(envelope, [choice], no_usage))
+            so_far = answers.usage_so_far(body, generations, with_answers=with_answers)
+            yield streaming.event(_completion(envelope, [choice], so_far))
     if answers.wants_usage(body):
-        usage = answers.usage(generations, with_answers=body.max_tokens != 0)
+        usage = answers.usage(generations, with_answers=with_answers)
         yield streaming.event(_completion(envelope, [], usage))
 
 

@@ -42,10 +42,10 @@ def request_id(request: Request) -> str:
     return str(request.state.request_id)
 
 
-def origin(request: Request) -> Origin:
-    """Who asks, for log and trace."""
+def origin(request: Request, name: str | None = None) -> Origin:
+    """Who asks, for log and trace; `name` is what the body calls the request, if anything."""
     headers = ((name, request.headers.get(name)) for name in ("traceparent", "tracestate"))
-    return Origin(request_id(request), tuple((name, value) for name, value in headers if value))
+    return Origin(name or request_id(request), tuple((name, value) for name, value in headers if value))
 
 
 def tenant(request: Request, user: str | None = None) -> str:

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from kvring_node.messages import Grammar, GrammarKind
 from kvring_node.web.errors import ApiError
+from kvring_node.web.harmless import only
 
 Schema = dict[str, Any] | str
 """A JSON schema, as an object or as text."""
@@ -49,6 +50,11 @@ class StructuredOutputs(msgspec.Struct, forbid_unknown_fields=True, kw_only=True
     regex: str | None = None
     choice: Choices | None = None
     grammar: str | None = None
+    structural_tag: Annotated[Any, only(None)] = None
+    whitespace_pattern: Annotated[Any, only(None)] = None
+    disable_fallback: Annotated[Any, only(None, False)] = None
+    disable_any_whitespace: Annotated[Any, only(None, False)] = None
+    disable_additional_properties: Annotated[Any, only(None, False)] = None
 
 
 class Formed(Protocol):

@@ -45,9 +45,11 @@ def ask(body: requests.GenerateRequest, request: Request) -> prompts.Ask:
     return prompts.Ask(
         request_id=f"gen-{context.fresh_id()}",
         prompt=_prompt(body),
-        params=messages.SamplingParams(temperature=body.temperature, top_p=body.top_p),
-        max_tokens=body.max_tokens,
-        priority=body.priority,
+        params=messages.SamplingParams(
+            temperature=answers.or_default(body.temperature, 1.0), top_p=answers.or_default(body.top_p, 1.0)
+        ),
+        max_tokens=16 if body.max_tokens is None else body.max_tokens,
+        priority=body.priority or 0,
         tenant=context.tenant(request),
         origin=context.origin(request),
     )

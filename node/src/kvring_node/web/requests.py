@@ -1,17 +1,18 @@
 """Bodies of requests, as msgspec structs: parsed in microseconds, described in /openapi.json.
 
-Names, defaults and ranges are OpenAI's where it has the field, else vLLM's. Fields that OpenAI's API has and
-this server gives no effect are declared with `Unsupported`: clients that send their harmless value are
-served, others get an error that names the field.
+Names, defaults and ranges are OpenAI's where it has the field, else vLLM's; null is as good as left out. Of a
+field that this server gives no effect `only` says which values it takes all the same.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from kvring_node.engine.admission import MOST_ANSWERS, MOST_LOGPROBS
 from kvring_node.web import forms
+from kvring_node.web.harmless import Harmless, Ignored, only
+from kvring_node.web.turns import Continues, GenerationPrompt, Messages, Variables
 
 TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 MaxTokens = Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -27,26 +28,16 @@ NumTop = Annotated[int, Meta(ge=0, le=MOST_LOGPROBS)]
 Priority = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1, description="lower runs first")]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 DeadlineS = Annotated[float, Meta(gt=0, description="the answer is wanted whole within so many seconds")]
+RequestName = Annotated[
+    str,
+    Meta(pattern="^[!-~]{1,128}$", description="becomes part of the answer's `id`, and the name in the log"),
+]
 StopText = Annotated[str, Meta(min_length=1, max_length=1024)]
 Stop = StopText | Annotated[list[StopText], Meta(max_length=16)] | None
 Tenant = Annotated[str, Meta(max_length=256, description="whose it is, unless X-Kvring-Tenant says so")]
-Ignored = Annotated[Any, Meta(description="accepted and ignored")]
-Unsupported = Annotated[Any, Meta(description="only its harmless value is accepted")]
 
-HARMLESS: dict[str, tuple[Any, ...]] = {
-    "best_of": (None, 1),
-    "suffix": (None, ""),
-    "tools": (None, []),
-    "tool_choice": (None, "none", "auto"),
-    "parallel_tool_calls": (None, True, False),
-    "functions": (None, []),
-    "function_call": (None, "none", "auto"),
-    "modalities": (None, ["text"]),
-}
-"""Values of unsupported fields that ask for nothing."""
-
-REMEDIES = {"best_of": "ask for `n` answers with `logprobs` and choose among them"}
-"""What to do instead of leaving the field out."""
+_BEST_OF = "ask for `n` answers with `logprobs` and choose among them"
+_REASONING = "say it to the model's template by `chat_template_kwargs`"
 
 
 class GenerateRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -54,11 +45,11 @@ class GenerateRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     prompt: str | None = None
     prompt_tokens: list[TokenId] | None = None
-    max_tokens: MaxTokens = 16
-    temperature: Temperature = 1.0
-    top_p: TopP = 1.0
-    priority: Priority = 0
-    stream: bool = False
+    max_tokens: MaxTokens | None = 16
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    priority: Priority | None = 0
+    stream: bool | None = False
 
 
 class BatchRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -73,13 +64,14 @@ class BatchRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class StreamOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """`stream_options`: ask for a last event with the usage."""
+    """`stream_options`: ask for a last event with the usage, and for the usage so far in all events."""
 
     include_usage: bool | None = None
+    continuous_usage_stats: bool | None = None
     include_obfuscation: Ignored = None
 
 
-class OpenAIRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class OpenAIRequest(Harmless, forbid_unknown_fields=True, kw_only=True):
     """What completions and chat completions have in common."""
 
     model: str | None = None
@@ -96,13 +88,14 @@ class OpenAIRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     seed: Seed | None = None
     stop: Stop = None
     stop_token_ids: list[TokenId] | None = None
-    include_stop_str_in_output: bool = False
-    ignore_eos: bool = False
-    min_tokens: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
+    include_stop_str_in_output: bool | None = None
+    ignore_eos: bool | None = None
+    min_tokens: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
     prompt_logprobs: NumTop | None = None
-    priority: Priority = 0
+    priority: Priority | None = None
     deadline_s: DeadlineS | None = None
     user: Tenant | None = None
+    request_id: RequestName | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
@@ -112,12 +105,6 @@ class OpenAIRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     guided_regex: str | None = None
     guided_choice: forms.Choices | None = None
     guided_grammar: str | None = None
-
-    metadata: Ignored = None
-    store: Ignored = None
-    service_tier: Ignored = None
-    safety_identifier: Ignored = None
-    prompt_cache_key: Ignored = None
 
 
 class CompletionRequest(OpenAIRequest, forbid_unknown_fields=True, kw_only=True):
@@ -132,27 +119,10 @@ class CompletionRequest(OpenAIRequest, forbid_unknown_fields=True, kw_only=True)
     logprobs: NumTop | None = None
     echo: bool | None = None
     return_token_ids: bool | None = None
-    best_of: Unsupported = None
-    suffix: Unsupported = None
-
-
-class TextPart(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A part of a message's content; only text is understood."""
-
-    type: Literal["text"]
-    text: str
-
-
-class ChatMessage(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """One turn of a conversation."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
-    name: Ignored = None
-    refusal: Ignored = None
-
-
-Messages = Annotated[list[ChatMessage], Meta(min_length=1)]
+    add_special_tokens: Annotated[Any, only(None, True, instead="send token ids")] = None
+    best_of: Annotated[Any, only(None, 1, instead=_BEST_OF)] = None
+    suffix: Annotated[Any, only(None, "")] = None
+    prompt_embeds: Annotated[Any, only(None, [])] = None
 
 
 class ChatCompletionRequest(OpenAIRequest, forbid_unknown_fields=True, kw_only=True):
@@ -162,12 +132,30 @@ class ChatCompletionRequest(OpenAIRequest, forbid_unknown_fields=True, kw_only=T
     max_completion_tokens: MaxTokens | None = None
     logprobs: bool | None = None
     top_logprobs: NumTop | None = None
-    tools: Unsupported = None
-    tool_choice: Unsupported = None
-    parallel_tool_calls: Unsupported = None
-    functions: Unsupported = None
-    function_call: Unsupported = None
-    modalities: Unsupported = None
+    add_generation_prompt: GenerationPrompt | None = None
+    continue_final_message: Continues | None = None
+    add_special_tokens: bool | None = None
+    chat_template_kwargs: Variables | None = None
+
+    prediction: Ignored = None
+    tools: Annotated[Any, only(None, [])] = None
+    tool_choice: Annotated[Any, only(None, "none", "auto")] = None
+    parallel_tool_calls: Annotated[Any, only(None, True, False)] = None
+    functions: Annotated[Any, only(None, [])] = None
+    function_call: Annotated[Any, only(None, "none", "auto")] = None
+    modalities: Annotated[Any, only(None, ["text"])] = None
+    audio: Annotated[Any, only(None)] = None
+    reasoning_effort: Annotated[Any, only(None, instead=_REASONING)] = None
+    verbosity: Annotated[Any, only(None, "medium", instead="say it in a message")] = None
+    web_search_options: Annotated[Any, only(None)] = None
+    include_reasoning: Annotated[Any, only(None, True)] = None
+    echo: Annotated[Any, only(None, False)] = None
+    documents: Annotated[Any, only(None, [], instead="put them into a message")] = None
+    chat_template: Annotated[Any, only(None, instead="use /v1/completions")] = None
+    return_prompt_text: Annotated[Any, only(None, False)] = None
+    return_token_ids: Annotated[Any, only(None, False)] = None
+    media_io_kwargs: Annotated[Any, only(None, {})] = None
+    mm_processor_kwargs: Annotated[Any, only(None, {})] = None
 
 
 class TokenizeRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -180,8 +168,14 @@ class TokenizeRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     prompt: str | None = None
     messages: Messages | None = None
     add_special_tokens: bool | None = None
-    add_generation_prompt: bool = True
     return_token_strs: bool | None = None
+    add_generation_prompt: GenerationPrompt | None = None
+    continue_final_message: Continues | None = None
+    chat_template_kwargs: Variables | None = None
+    tools: Annotated[Any, only(None, [])] = None
+    chat_template: Annotated[Any, only(None)] = None
+    media_io_kwargs: Annotated[Any, only(None, {})] = None
+    mm_processor_kwargs: Annotated[Any, only(None, {})] = None
 
 
 class DetokenizeRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from kvring_node import prompts
-from kvring_node.web import bodies, chat, context, describe, requests, responses
+from kvring_node.web import bodies, context, describe, requests, responses, turns
 from kvring_node.web.errors import ApiError
 
 _ERRORS = (400, 404, 413, 503)
@@ -63,11 +63,6 @@ async def _token_ids(body: requests.TokenizeRequest, tokenizer: prompts.Tokenize
             )
             return await prompts.in_thread_if(len(text) > prompts.THREAD_CHARS, encode, text)
         case None, list(messages):
-            encode_chat = functools.partial(
-                tokenizer.encode_chat,
-                add_special_tokens=bool(body.add_special_tokens),
-                add_generation_prompt=body.add_generation_prompt,
-            )
-            return await prompts.tokenise_chat(encode_chat, chat.conversation(messages).turns)
+            return await prompts.tokenise_chat(tokenizer, turns.conversation(messages, body))
         case _:
             raise ApiError(400, "give either `prompt` or `messages`", param="prompt", code="invalid_value")

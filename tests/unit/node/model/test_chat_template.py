@@ -12,6 +12,7 @@ from kvring_node.model.chat_template import TemplateError
 from kvring_node.model.errors import ModelError
 from kvring_node.model.tokenizer import Tokenizer
 
+TRIMS = "{% for m in messages %}<{{ m.role }}>{{ m.content | trim }}{{ eos_token }}{% endfor %}"
 MESSAGES = [{"role": "user", "content": "naïve <b>日本</b>"}, {"role": "assistant", "content": "ok"}]
 
 
@@ -32,6 +33,27 @@ def test_a_conversation_is_rendered_as_transformers_does(folder: Path, tokenizer
     want = peer.apply_chat_template(MESSAGES, add_generation_prompt=True, tokenize=False)
     assert tokenizer.render_chat(MESSAGES) == want
     assert tokenizer.encode_chat(MESSAGES) == peer(want, add_special_tokens=False)["input_ids"]
+
+
+@pytest.mark.parametrize("content", ["so far", "so far  ", " so\nfar"])
+@pytest.mark.parametrize("template", [tiny_models.CHAT_TEMPLATE, TRIMS], ids=["as it is", "trimmed"])
+def test_a_message_is_continued_as_transformers_does(
+    template: str, content: str, folder: Path, tmp_path: Path
+) -> None:
+    ours = with_template(folder, template, tmp_path)
+    messages = [MESSAGES[0], {"role": "assistant", "content": content}]
+    peer = transformers.AutoTokenizer.from_pretrained(folder)
+    want = peer.apply_chat_template(
+        messages, chat_template=template, continue_final_message=True, tokenize=False
+    )
+
+    assert ours.render_chat(messages, continue_final_message=True, add_generation_prompt=False) == want
+
+
+def test_a_message_that_the_template_does_not_show_cannot_be_continued(folder: Path, tmp_path: Path) -> None:
+    tokenizer = with_template(folder, "{{ messages[0].content }}", tmp_path)
+    with pytest.raises(TemplateError, match="does not show"):
+        tokenizer.render_chat(MESSAGES, continue_final_message=True)
 
 
 def with_template(folder: Path, template: Any, tmp_path: Path) -> Tokenizer:

@@ -7,6 +7,8 @@ import pytest
 from tests.support.node import Node
 
 COMPLETE = {"prompt": "x", "max_tokens": 1}
+CHATS = "/v1/chat/completions"
+TALK: dict[str, Any] = {"messages": [{"role": "user", "content": "x"}]}
 CHAT = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 1}
 
 REFUSED_COMPLETIONS: list[tuple[str, dict[str, Any], int, str, str | None]] = [
@@ -185,6 +187,9 @@ def test_generate_refuses(node: Node, body: dict[str, Any], param: str) -> None:
     ("method", "path", "status", "code"),
     [
         ("GET", "/nowhere", 404, "not_found"),
+        ("POST", "/v1/embeddings", 404, "not_found"),
+        ("POST", "/v1/responses", 404, "not_found"),
+        ("POST", "/v1/load_lora_adapter", 404, "not_found"),
         ("GET", "/v1/completions", 405, "method_not_allowed"),
         ("POST", "/v1/models", 405, "method_not_allowed"),
         ("GET", "/v1/completions/", 404, "not_found"),
@@ -206,6 +211,16 @@ def test_a_wrong_path_or_method(node: Node, method: str, path: str, status: int,
         ("/tokenize", {"prompt": "x", "messages": CHAT["messages"]}, "prompt"),
         ("/tokenize", {"messages": []}, "messages"),
         ("/tokenize", {"prompt": "x", "model": "gpt-4"}, "model"),
+        ("/tokenize", {**TALK, "chat_template": "{{ x }}"}, "chat_template"),
+        (CHATS, {**TALK, "chat_template_kwargs": {"bos_token": ""}}, "chat_template_kwargs.bos_token"),
+        ("/tokenize", {**TALK, "chat_template_kwargs": {"messages": []}}, "chat_template_kwargs.messages"),
+        (CHATS, {**TALK, "chat_template_kwargs": {"tone": 1}}, "messages"),
+        (
+            CHATS,
+            {**TALK, "continue_final_message": True, "add_generation_prompt": True},
+            "continue_final_message",
+        ),
+        (CHATS, {**TALK, "request_id": "a b"}, "request_id"),
         ("/detokenize", {}, "tokens"),
         ("/detokenize", {"tokens": [-1]}, "tokens[0]"),
         ("/detokenize", {"tokens": [2**31]}, "tokens[0]"),
@@ -222,6 +237,12 @@ def test_a_wrong_path_or_method(node: Node, method: str, path: str, status: int,
         "a text and a conversation to tokenise",
         "an empty conversation to tokenise",
         "another model's tokens",
+        "a template of the client's own",
+        "a special token of the client's own",
+        "a conversation in place of the conversation",
+        "a variable that the template fails on",
+        "an answer that goes on and begins",
+        "a name that no log could show",
         "nothing to detokenise",
         "a negative token to detokenise",
         "a token beyond all vocabularies",

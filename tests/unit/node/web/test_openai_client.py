@@ -1,5 +1,7 @@
 """The `openai` client, unchanged, against a real socket."""
 
+from typing import Any
+
 import openai
 import pytest
 
@@ -177,3 +179,38 @@ def test_vllms_fields_go_in_the_extra_body(client: openai.OpenAI) -> None:
 
     assert answer.choices[0].text == "abcd"
     assert answer.choices[0].to_dict()["stop_reason"] == 67
+
+
+def test_an_answer_can_be_sent_back_as_it_came(client: openai.OpenAI) -> None:
+    turns: list[Any] = [{"role": "user", "content": "hi"}]
+    first = client.chat.completions.create(model="echo", messages=turns, max_tokens=8)
+
+    turns += [first.choices[0].message.model_dump(), {"role": "user", "content": "go on"}]
+    second = client.chat.completions.create(model="echo", messages=turns, max_tokens=100)
+    assert second.choices[0].message.content is not None
+    assert second.choices[0].message.content.startswith("<user>hi\n<assistant><user>hi\n<user>go on")
+
+
+def test_each_event_can_have_the_usage_so_far(client: openai.OpenAI) -> None:
+    options: Any = {"include_usage": True, "continuous_usage_stats": True}
+    turns: Any = [{"role": "user", "content": "hi"}]
+    chat = client.chat.completions.create(
+        model="echo", messages=turns, max_tokens=5, stream=True, stream_options=options
+    )
+    text = client.completions.create(
+        model="echo", prompt="abc", max_tokens=5, stream=True, stream_options=options
+    )
+    for stream in (chat, text):
+        usages = [chunk.usage for chunk in stream]
+        counts = [usage.completion_tokens for usage in usages if usage]
+        assert len(counts) == len(usages)
+        assert counts == sorted(counts)
+        assert counts[-1] == 5
+
+
+def test_a_client_can_name_its_request(client: openai.OpenAI) -> None:
+    """Twice, too: the engine's name for it is another."""
+    named: Any = {"request_id": "mine"}
+    for _ in range(2):
+        answer = client.completions.create(model="echo", prompt="abc", max_tokens=1, extra_body=named)
+        assert answer.id == "cmpl-mine"

@@ -35,11 +35,35 @@ def test_what_each_token_spells_is_told_on_request(node: Node) -> None:
     assert answer["token_strs"] == ["a", "b"]
 
 
-def test_a_template_is_told_whether_the_assistant_is_next(node: Node) -> None:
-    """This template does not ask."""
-    answer = node.http.post("/tokenize", json={"messages": TURNS, "add_generation_prompt": False})
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"add_generation_prompt": False}, "<user>hi\n"),
+        ({"add_generation_prompt": None}, "<user>hi\n<assistant>"),
+        ({"continue_final_message": True}, "<user>hi"),
+        ({"continue_final_message": False}, "<user>hi\n<assistant>"),
+        ({"chat_template_kwargs": {"tone": "dry"}}, "<user>hi\n<assistant>DRY"),
+        ({"chat_template_kwargs": {"self": 1, "weird key": [None]}}, "<user>hi\n<assistant>"),
+        ({"chat_template_kwargs": None, "tools": [], "chat_template": None}, "<user>hi\n<assistant>"),
+    ],
+    ids=[
+        "the assistant is not next",
+        "it is, unless said otherwise",
+        "nobody is: the last message goes on",
+        "it does not, unless said so",
+        "a variable of the template",
+        "variables that no template asks for",
+        "nothing",
+    ],
+)
+def test_a_template_is_told(node: Node, fields: dict[str, Any], text: str) -> None:
+    """And tells the same where the conversation is answered."""
+    tokens = node.http.post("/tokenize", json={"messages": TURNS, **fields}).json()["tokens"]
+    assert node.http.post("/detokenize", json={"tokens": tokens}).json() == {"prompt": text}
 
-    assert answer.status_code == 200
+    body = {"messages": TURNS, "max_tokens": len(tokens), **fields}
+    answer = node.http.post("/v1/chat/completions", json=body).json()
+    assert answer["choices"][0]["message"]["content"] == text, "the engine echoes the prompt"
 
 
 def test_tokens_that_no_vocabulary_has_have_no_text(node: Node) -> None:
