@@ -65,7 +65,8 @@ def load_engine_from(options: EngineOptions) -> Engine:
     prefix = PrefixIndex(pool, loaded.fingerprint.root, options.page_tokens)
     tables = PageTables(pool, prefix, options.page_tokens)
     limits = Limits(options.max_batch_tokens, options.max_num_sequences)
-    eos_token_ids = generation_config.eos_token_ids(folder) | tokenizer.eos_token_ids
+    ends = generation_config.eos_token_ids(folder) | tokenizer.eos_token_ids
+    eos_token_ids = frozenset(one for one in ends if 0 <= one < config.vocab_size)  # others never come
     generator = np.random.default_rng(options.seed)
     return Engine(
         Parts(

@@ -13,7 +13,7 @@ from kvring_node import assembly
 from kvring_node.engine.asynchronous import AsyncEngine
 from kvring_node.engine.completions import Prompt
 from kvring_node.engine.engine import Engine
-from kvring_node.messages import FinishReason, SamplingParams
+from kvring_node.messages import FinishReason, Grammar, GrammarKind, SamplingParams
 
 GREEDY = SamplingParams(max_tokens=12, temperature=0)
 
@@ -202,6 +202,17 @@ def test_a_text_ends_where_its_tokenizer_says_too(
     first = whole.token_ids.index(whole.token_ids[3])
     assert ended.finish_reason is FinishReason.STOP, sentence
     assert ended.token_ids == whole.token_ids[: first + 1]
+
+
+def test_an_end_of_text_that_the_model_cannot_write_is_none(folder: Path, tmp_path: Path) -> None:
+    """Tunes that lost their added tokens still name them; forms would refuse such a list."""
+    tuned = tmp_path / "tuned"
+    shutil.copytree(folder, tuned)
+    ends = {"eos_token_id": [tiny_models.EOS, tiny_models.VOCAB_SIZE, -1]}
+    (tuned / "generation_config.json").write_text(json.dumps(ends))
+    form = SamplingParams(max_tokens=3, grammar=Grammar(GrammarKind.REGEX, "a"), seed=1)
+    (answer,) = assembly.load_engine(tuned, kv_bytes=1 << 20).generate("hello", form)
+    assert answer.finish_reason is FinishReason.STOP
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

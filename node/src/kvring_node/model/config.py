@@ -76,7 +76,7 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise ModelError(ModelFault.INCOMPLETE, f"{path} is missing; fetch the whole model folder") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(
             ModelFault.CORRUPT, f"{path} cannot be read ({error}); fetch the model again"
         ) from error

@@ -27,7 +27,7 @@ def eos_token_ids(folder: Path) -> frozenset[int]:
         value = read_json_if_there(path).get("eos_token_id")
         if value is not None:
             ids = value if isinstance(value, list) else [value]
-            if not all(isinstance(one, int) for one in ids):
+            if not all(type(one) is int for one in ids):
                 raise ModelError(
                     ModelFault.CORRUPT, f"{path} has eos_token_id {value!r}, no token id; fetch it again"
                 )

@@ -78,6 +78,13 @@ def truncate(name: str, keep: int) -> Callable[[Path], None]:
     return cut
 
 
+def put(name: str, content: str) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        (folder / name).write_text(content)
+
+    return write
+
+
 def pickle_instead(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
@@ -222,6 +229,31 @@ def no_object(folder: Path) -> None:
             ModelFault.CORRUPT,
             "no rotation of 1 of 16 numbers",
         ),
+        (
+            "generation_config.json is cut off",
+            put("generation_config.json", "{"),
+            ModelFault.CORRUPT,
+            "generation_config.json cannot be read",
+        ),
+        (
+            "special_tokens_map.json holds a list",
+            put("special_tokens_map.json", "[]"),
+            ModelFault.CORRUPT,
+            "special_tokens_map.json holds no JSON object",
+        ),
+        (
+            "tokenizer_config.json holds a word",
+            put("tokenizer_config.json", '"word"'),
+            ModelFault.CORRUPT,
+            "tokenizer_config.json holds no JSON object",
+        ),
+        (
+            "generation_config.json is a maze",
+            put("generation_config.json", "[" * 100_000),
+            ModelFault.CORRUPT,
+            "generation_config.json cannot be read",
+        ),
+        ("a text ends with yes", edit_generation(eos_token_id=True), ModelFault.CORRUPT, "no token id"),
         ("a text ends with a word", edit_generation(eos_token_id="end"), ModelFault.CORRUPT, "no token id"),
         ("the index names no files", index_of({"a": 5}), ModelFault.INCOMPLETE, "lacks 5"),
         ("the index leads away", index_of({"a": "../a.safetensors"}), ModelFault.CORRUPT, "files beside it"),
