@@ -13,7 +13,7 @@ import sys
 import torch
 from bench import arguments, throughput
 from bench.contest import ours, peak, workload
-from bench.contest.contestant import Contestant
+from bench.contest.contestant import Absent, Contestant
 from bench.contest.workload import Limits, Unfit
 
 from kvring_node import settings
@@ -45,10 +45,10 @@ def main() -> int:
             options.seed,
             options.rounds,
         )
-    except Unfit as error:
+        contestants: dict[str, Contestant] = {name: ours.Ours(engine) for name, engine in engines.items()}
+        result, _ = throughput.compare(contestants, rounds, lambda _: clock())
+    except (Absent, Unfit) as error:
         arguments.refuse(str(error))
-    contestants: dict[str, Contestant] = {name: ours.Ours(engine) for name, engine in engines.items()}
-    result = throughput.compare(contestants, rounds, lambda _: clock())
     told = {
         "device": loaded.device,
         "dtype": options.dtype,

@@ -14,7 +14,8 @@ told. A peer that cannot take part is skipped, and the JSON says why.
 The last line is one JSON object: rates, ratios, answers that agree with ours, the device's measured matrix
 peak and the share of it that the work that cannot be avoided comes to; in process also what a step costs
 outside the model, and outside the runner, which prepares the model's arrays and draws the tokens. The exit
-status is 1 when an answer differs, 2 when it cannot be done as asked. On a machine with noisy neighbours,
+status is 1 when an answer differs, unless where it begins to differ both tokens have the same logit in
+transformers (a tie, counted by name); 2 when it cannot be done as asked. On a machine with noisy neighbours,
 `--clock cpu` counts the processor time of the contestant's processes instead.
 """
 
@@ -24,14 +25,16 @@ import json
 import statistics
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from bench import arguments
-from bench.contest import line_up, ours, peak, request_file, served, workload
+from bench.contest import line_up, ours, peak, request_file, served, ties, workload
 from bench.contest.contestant import Absent, Contestant
+from bench.contest.ties import Difference
 from bench.contest.workload import Answers, Limits, Request, Unfit
 
 from kvring_node import settings
@@ -44,29 +47,45 @@ def compare(
     contestants: dict[str, Contestant],
     rounds: Sequence[Sequence[Request]],
     clock: Callable[[Contestant], float],
-) -> dict[str, Any]:
-    """Runs everybody in turn: rates in tokens answered, ratios, how many answers are equal to the first's."""
+) -> tuple[dict[str, Any], list[Difference]]:
+    """Runs everybody in turn: rates in tokens answered, ratios, how many answers are equal to the first's.
+
+    Raises:
+        Absent: somebody failed, or took no time that the clock could tell.
+    """
     rates: dict[str, list[float]] = {name: [] for name in contestants}
-    equal = dict.fromkeys(contestants, 0)
+    differences: list[Difference] = []
     for requests in rounds:
         firsts: Answers = []
         for name, contestant in contestants.items():
             started_at = clock(contestant)
             answers = contestant(requests)
-            rates[name].append(sum(map(len, answers)) / (clock(contestant) - started_at))
+            rates[name].append(_rate(name, sum(map(len, answers)), clock(contestant) - started_at))
             firsts = firsts or answers
-            equal[name] += sum(a == b for a, b in zip(firsts, answers, strict=True))
+            differences += [
+                Difference(name, request, first, answer)
+                for request, first, answer in zip(requests, firsts, answers, strict=True)
+                if first != answer
+            ]
             print(f"{name:14} {rates[name][-1]:9.1f} tok/s", flush=True)
     median = {name: statistics.median(found) for name, found in rates.items()}
-    first = next(iter(contestants))
-    return {
+    first, num_answers = next(iter(contestants)), sum(map(len, rounds))
+    num_differing = Counter(one.name for one in differences)
+    result = {
         "tokens_per_s": {
             name: {"median": round(median[name], 1), "min": round(min(r), 1), "max": round(max(r), 1)}
             for name, r in rates.items()
         },
         "ratio": {name: round(median[first] / rate, 2) for name, rate in median.items() if name != first},
-        "equal": {name: f"{count} of {sum(map(len, rounds))}" for name, count in equal.items()},
+        "equal": {name: f"{num_answers - num_differing[name]} of {num_answers}" for name in contestants},
     }
+    return result, differences
+
+
+def _rate(name: str, num_tokens: int, took_s: float) -> float:
+    if not num_tokens or not took_s:
+        raise Absent(f"{name}: {num_tokens} tokens in {took_s:g} s by this clock; give more requests")
+    return num_tokens / took_s
 
 
 def main() -> int:
@@ -79,12 +98,14 @@ def main() -> int:
     try:
         rounds = _rounds(options, limits)
         peak_gflops = peak.measure(clock, options.device)
-        result = _contest(options, rounds, limits)
+        result, differences = _contest(options, rounds, limits)
+        num_ties = ties.count(options.model, options.device, differences)
     except (Absent, ModelError, Unfit) as error:
         arguments.refuse(str(error))
     work_gflop = workload.flops(config, rounds[0]) / 1e9
     num_tokens = sum(request.max_tokens for request in rounds[0])
     result |= {
+        "ties": num_ties,
         "peak_gflops": round(peak_gflops, 1),
         "work_gflop": round(work_gflop, 1),
         "share_of_peak": {
@@ -99,12 +120,12 @@ def main() -> int:
         "clock": options.clock,
     }
     print(json.dumps(result))
-    return 0 if len(set(result["equal"].values())) == 1 else 1
+    return int(len(differences) > sum(num_ties.values()))
 
 
 def _contest(
     options: argparse.Namespace, rounds: Sequence[Sequence[Request]], limits: Limits
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[Difference]]:
     warm_up = workload.warm_up(limits)
     given = served.Conditions(
         folder=options.model,
@@ -121,14 +142,16 @@ def _contest(
     with contextlib.ExitStack() as stack:
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         met = line_up.meet(options, given, warm_up, logs, stack)
-        result = compare(met.contestants, rounds, _used_s if options.clock == "cpu" else lambda _: wall())
+        result, differences = compare(
+            met.contestants, rounds, _used_s if options.clock == "cpu" else lambda _: wall()
+        )
         result["found_cached_tokens"] = {
             name: one.cached_tokens for name, one in met.contestants.items() if isinstance(one, served.Served)
         }
     engine = met.contestants["kvring"]
     if isinstance(engine, ours.Ours):
         result |= engine.outside()
-    return result | {"skipped": met.skipped, "versions": met.versions}
+    return result | {"skipped": met.skipped, "versions": met.versions}, differences
 
 
 def _used_s(contestant: Contestant) -> float:
