@@ -28,7 +28,7 @@ def settings() -> kopf.OperatorSettings:
 
 
 def registry(login: Login, enqueue: Callable[[Key], None]) -> kopf.OperatorRegistry:
-    """Handlers in a registry of their own: nothing is registered at import."""
+    """Handlers in a registry of their own: nothing is registered at import. `enqueue` is called in the loop."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
@@ -44,7 +44,8 @@ def registry(login: Login, enqueue: Callable[[Key], None]) -> kopf.OperatorRegis
         )
 
     @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=handlers)
-    def changed(namespace: str | None, name: str | None, **_: Any) -> None:
+    async def changed(namespace: str | None, name: str | None, **_: Any) -> None:
+        # A coroutine, or kopf would call it in a thread beside the loop that the queue belongs to.
         enqueue(Key(str(namespace), str(name)))
 
     return handlers
