@@ -1,0 +1,38 @@
+"""Traces of strangers."""
+
+from pathlib import Path
+
+import pytest
+from bench import arrivals
+from bench.arrivals import BadTrace
+
+HEAD = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+
+
+def test_a_trace_begins_at_0_in_the_order_of_its_moments(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text(
+        HEAD + "2023-11-16 18:00:02.5000000,5,0\n2023-11-16 18:00:01,7,3\n2023-11-16 17:00:00,1,1\n"
+    )
+    found = [
+        (one.at, one.num_prompt_tokens, one.num_answer_tokens) for one in arrivals.recorded(path, most=2)
+    ]
+    assert found == [(0.0, 7, 3), (1.5, 5, 1)]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("", "has no rows"),
+        (HEAD, "has no rows"),
+        ("a,b,c\n1,2,3\n", "line 2: KeyError"),
+        (HEAD + "2023-11-16 18:00:01,7,3\nyesterday,7,3\n", "line 3: ValueError"),
+        (HEAD + "2023-11-16 18:00:01,7\n", "line 2: TypeError"),
+        (HEAD + "2023-11-16 18:00:01,7,many\n", "line 2: ValueError"),
+    ],
+)
+def test_a_file_that_is_no_trace_says_where(content: str, why: str, tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text(content)
+    with pytest.raises(BadTrace, match=why):
+        arrivals.recorded(path)
