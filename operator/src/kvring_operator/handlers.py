@@ -28,7 +28,7 @@ def settings() -> kopf.OperatorSettings:
 
 
 def registry(login: Login, enqueue: Callable[[Key], None]) -> kopf.OperatorRegistry:
-    """Handlers in a registry of their own: nothing is registered at import. `enqueue` is called in the loop."""
+    """Handlers in a registry of their own: nothing is registered at import."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
