@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from dev import paths
-from tests.support import broken_models, kube, pools, rooms
+from tests.support import broken_models, kube, poll, pools, rooms
 
 pytestmark = pytest.mark.cluster
 
@@ -186,3 +186,53 @@ def test_a_quota_that_is_used_up_is_told(api: kube.Api, namespace: str) -> None:
     api.delete("ResourceQuota", "few", namespace)
     pool.wait_ready()
     assert pool.condition("Degraded")["status"] == "False"
+
+
+def test_a_webhook_that_nobody_serves_is_told_and_stops_nothing_else(api: kube.Api, namespace: str) -> None:
+    webhook = {
+        "name": "check.example.com",
+        "clientConfig": {"url": "https://127.0.0.1:1/"},
+        "rules": [
+            {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+        ],
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        "failurePolicy": "Fail",
+        "timeoutSeconds": 2,
+    }
+    kind = "ValidatingWebhookConfiguration"
+    api.create(
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": kind,
+            "metadata": {"name": namespace},
+            "webhooks": [webhook],
+        }
+    )
+    try:
+        poll.until(lambda: refuses_pods(api, namespace), what="the API server asks the webhook", within_s=15)
+        pool = pools.Pool(api, "chat", namespace).apply(pools.SMALL)
+        told = pool.wait_reason("Degraded", "Refused", TOLD_S)
+        assert "check.example.com" in told["message"]
+        assert api.find("Service", "chat", namespace)
+        assert pool.condition("Ready")["status"] == "False"
+    finally:
+        api.delete(kind, namespace, None)
+    pool.wait_ready()
+    assert pool.condition("Degraded")["status"] == "False"
+
+
+def refuses_pods(api: kube.Api, namespace: str) -> bool:
+    container = {"name": "a", "image": "none"}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "probe", "namespace": namespace},
+        "spec": {"containers": [container]},
+    }
+    try:
+        api.create(pod, dry_run=True)
+    except kube.Refused as refused:
+        return "check.example.com" in refused.message
+    return False
