@@ -81,6 +81,7 @@ class Ask:
         max_tokens: None means as many as the model has room for.
         origin: the HTTP request that asks.
         keeps_stop: what ends an answer, a stop string or a token, is part of its text.
+        unsaid: parameters on which the request says nothing, for the model's defaults to fill.
         form_field: the field by which the request fixed the form of its answers.
         priority, tenant, deadline_s: as in `messages.Submit`.
     """
@@ -92,6 +93,7 @@ class Ask:
     origin: Origin
     stop: tuple[str, ...] = ()
     keeps_stop: bool = False
+    unsaid: frozenset[str] = frozenset()
     form_field: str = "response_format"
     priority: int = 0
     tenant: str = ""

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from kvring_node import messages, prompts
 from kvring_node.account import Account
 from kvring_node.channel import EngineChannel, EngineGone
@@ -110,6 +112,8 @@ class FrontDesk:
         try:
             prompt = await prompts.tokenise(served.tokenizer, ask.prompt)
             params = prompts.fit(ask, len(prompt), served.loaded.max_model_len)
+            advice = {name: getattr(served.loaded.sampling, name) for name in ask.unsaid}
+            params = msgspec.structs.replace(params, **advice)
             submit = messages.Submit(ask.request_id, prompt, params, ask.priority, ask.tenant, ask.deadline_s)
             mailbox = self.channel.submit(submit)
             return Generation(submit, ask, served.tokenizer, mailbox, self.metrics, self.clock(), self._close)

@@ -88,6 +88,7 @@ def ask(
         request_id=request_id,
         prompt=prompt,
         params=params,
+        unsaid=unsaid(request),
         max_tokens=max_tokens,
         stop=(request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ()),
         keeps_stop=bool(request.include_stop_str_in_output),
@@ -97,6 +98,12 @@ def ask(
         deadline_s=request.deadline_s,
         origin=context.origin(http, request.request_id),
     )
+
+
+def unsaid(request: requests.OpenAIRequest | requests.GenerateRequest) -> frozenset[str]:
+    """What the request leaves out and the model's makers may know better than OpenAI's defaults."""
+    names = messages.SamplingDefaults.__struct_fields__
+    return frozenset(name for name in names if getattr(request, name, None) is None)
 
 
 async def open_all(

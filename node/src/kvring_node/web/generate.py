@@ -48,6 +48,7 @@ def ask(body: requests.GenerateRequest, request: Request) -> prompts.Ask:
         params=messages.SamplingParams(
             temperature=answers.or_default(body.temperature, 1.0), top_p=answers.or_default(body.top_p, 1.0)
         ),
+        unsaid=answers.unsaid(body),
         max_tokens=16 if body.max_tokens is None else body.max_tokens,
         priority=body.priority or 0,
         tenant=context.tenant(request),
