@@ -24,6 +24,7 @@ REFUSED_COMPLETIONS: list[tuple[str, dict[str, Any], int, str, str | None]] = [
     ("more tokens than there is room", {"max_tokens": 512}, 400, "context_length_exceeded", "max_tokens"),
     ("negative max_tokens", {"max_tokens": -1}, 400, "invalid_value", "max_tokens"),
     ("max_tokens of zero", {"max_tokens": 0}, 400, "invalid_value", "max_tokens"),
+    ("max_tokens that is no integer", {"max_tokens": 16.0}, 400, "invalid_value", "max_tokens"),
     ("max_tokens that is a text", {"max_tokens": "9"}, 400, "invalid_value", "max_tokens"),
     ("max_tokens without end", {"max_tokens": 10**30}, 400, "invalid_value", "max_tokens"),
     ("a temperature below zero", {"temperature": -0.1}, 400, "invalid_value", "temperature"),
