@@ -15,6 +15,7 @@ from typing import Any
 
 import atheris
 import msgspec
+from bench import arguments
 from fastapi import Request
 
 with atheris.instrument_imports(include=["kvring_node.web", "kvring_node.prompts"]):
@@ -88,8 +89,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=arguments.count, default=60, help="default 60")
+    parser.add_argument("--seed", type=arguments.count, default=1, help="default 1")
     args = parser.parse_args()
     numbers = {name: number for number, (name, _, _) in enumerate(PARSERS)}
     with tempfile.TemporaryDirectory() as corpus:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from bench import arguments
 from tests.support import engine_cases, greedy_trial
 
 REPORT_EVERY = 100
@@ -42,22 +43,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--cases", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0, help="of the first case")
-    parser.add_argument("--only", type=int, help="the seed of one case")
-    arguments = parser.parse_args()
+    parser.add_argument("--cases", type=arguments.count, default=2000, help="default 2000")
+    parser.add_argument("--seed", type=arguments.whole, default=0, help="of the first case (default 0)")
+    parser.add_argument("--only", type=arguments.whole, help="the seed of one case")
+    options = parser.parse_args()
     torch.set_num_threads(1)
     transformers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
-    seeds = range(arguments.seed, arguments.seed + arguments.cases)
-    if arguments.only is not None:
-        seeds = range(arguments.only, arguments.only + 1)
-        print(engine_cases.make(arguments.only))
+    seeds = range(options.seed, options.seed + options.cases)
+    if options.only is not None:
+        seeds = range(options.only, options.only + 1)
+        print(engine_cases.make(options.only))
     with tempfile.TemporaryDirectory() as home:
         try:
             campaign(seeds, greedy_trial.Models(Path(home)))
         except AssertionError as error:
-            if arguments.only is not None:
+            if options.only is not None:
                 raise
             sys.exit(str(error))
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 
+from bench import arguments
 from tests.support.page_world import Turn, World
 
 OPERATIONS_A_WORLD = 2000
@@ -80,12 +81,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--operations", type=int, default=1_000_000)
-    parser.add_argument("--seed", type=int, default=0, help="of the first world (default 0)")
-    arguments = parser.parse_args()
+    parser.add_argument("--operations", type=arguments.count, default=1_000_000, help="default 1000000")
+    parser.add_argument("--seed", type=arguments.whole, default=0, help="of the first world (default 0)")
+    options = parser.parse_args()
     began_at = time.perf_counter()
-    counts = campaign(arguments.operations, arguments.seed)
-    print(f"{arguments.operations} operations from seed {arguments.seed}, checked after each: {dict(counts)}")
+    counts = campaign(options.operations, options.seed)
+    print(f"{options.operations} operations from seed {options.seed}, checked after each: {dict(counts)}")
     print(f"{time.perf_counter() - began_at:.0f} s")
 
 

@@ -19,6 +19,8 @@ from typing import Any
 
 import aiohttp
 import psutil
+from bench import arguments
+from bench.contest import ours
 from tests.support import node as nodes
 from tests.support import poll, tiny_models, wild_clients
 from tests.support.node import Node
@@ -125,17 +127,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--requests", type=int, default=20_000)
-    parser.add_argument("--clients", type=int, default=24, help="at a time (default 24)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--model", type=Path, help="default: a tiny random one")
+    parser.add_argument("--requests", type=arguments.count, default=20_000, help="default 20000")
+    parser.add_argument("--clients", type=arguments.count, default=24, help="at a time (default 24)")
+    parser.add_argument("--seed", type=arguments.whole, default=0, help="default 0")
+    parser.add_argument("--model", type=ours.folder, help="default: a tiny random one")
+    parser.add_argument(
+        "--cache-bytes", default="8Mi", help="of the KV cache (default 8Mi: a tiny model fills it)"
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         model = args.model
         if model is None:
             model = Path(folder) / "tiny"
             tiny_models.qwen3(model)
-        with nodes.real(model, Path(folder), "--cache-bytes", "8Mi") as node:
+        with nodes.real(model, Path(folder), "--cache-bytes", args.cache_bytes) as node:
             node.wait_ready()
             result = soak(node, args.requests, args.clients, args.seed)
     print(json.dumps(result))
