@@ -44,6 +44,14 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         {"use_sliding_window": True, "sliding_window": 7, "max_window_layers": 1},
     ),
     "qwen2-yarn": ("qwen2", {"rope_parameters": YARN_ROPE}),
+    # As their users add it: config.json keeps the old length, and texts go beyond it.
+    "qwen2-yarn-added": (
+        "qwen2",
+        {
+            "max_position_embeddings": 32,
+            "rope_parameters": {**YARN_ROPE, "original_max_position_embeddings": 32},
+        },
+    ),
     "qwen3": ("qwen3", {}),
     "qwen3-tied-one-kv-head": ("qwen3", {"tie_word_embeddings": True, "num_key_value_heads": 1}),
     "qwen3-lower-layer-slides": (
