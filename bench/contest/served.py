@@ -96,6 +96,7 @@ class Served:
             "prompt": request.prompt,
             "max_tokens": request.max_tokens,
             "temperature": 0,
+            "repetition_penalty": 1.0,  # a model's generation_config.json may advise another
             "ignore_eos": True,
             "return_token_ids": True,
             "stream": self._stream,
