@@ -168,16 +168,17 @@ class Detokenizer:
 
 
 def _whole_characters(tail: list[int], spell: Callable[[int], bytes]) -> tuple[list[int], int]:
-    """`tail` from where a character begins, and how many of its tokens end with the last whole character."""
+    """`tail` from where a character begins, and how many of its tokens are before one that has begun."""
     spelled = [spell(token_id) for token_id in tail]
     first = next((at for at, token in enumerate(spelled) if not 0x80 <= (token or b"a")[0] < 0xC0), 0)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    num_whole = 0
-    for number, token in enumerate(spelled[first:], start=1):
-        decoder.decode(token)
-        if not decoder.getstate()[0]:
-            num_whole = number
-    return tail[first:], num_whole
+    decoder.decode(b"".join(spelled))
+    num_begun = len(decoder.getstate()[0])
+    num_whole = len(tail)
+    while num_begun > 0:
+        num_whole -= 1
+        num_begun -= len(spelled[num_whole])
+    return tail[first:], max(num_whole - first, 0)
 
 
 def _special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
