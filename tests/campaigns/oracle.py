@@ -7,6 +7,7 @@ case again.
 """
 
 import argparse
+import logging
 import sys
 import tempfile
 import time
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--only", type=arguments.whole, help="the seed of one case")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    logging.basicConfig(level=logging.ERROR)  # small caches are meant, and warned of
     transformers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
     seeds = range(options.seed, options.seed + options.cases)

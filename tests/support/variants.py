@@ -48,8 +48,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen2-yarn-added": (
         "qwen2",
         {
-            "max_position_embeddings": 32,
-            "rope_parameters": {**YARN_ROPE, "original_max_position_embeddings": 32},
+            "max_position_embeddings": 64,
+            "rope_parameters": {**YARN_ROPE, "factor": 8.0, "original_max_position_embeddings": 64},
         },
     ),
     "qwen3": ("qwen3", {}),
