@@ -17,7 +17,10 @@ Ignored = Annotated[Any, Meta(description="accepted and ignored")]
 
 
 def only(*values: Any, instead: str = "leave it out") -> Meta:
-    """Marks a field that may have one of `values`, which ask for nothing; `instead` is what to do instead."""
+    """Marks a field that may have one of `values`, which ask for nothing; `instead` is what to do instead.
+
+    Null is always one of them: it is as good as left out.
+    """
     said = [f"`{json.dumps(value)}`" for value in values]
     listed = " or ".join(filter(None, (", ".join(said[:-1]), said[-1])))
     return Meta(description=f"only {listed}", extra={"values": values, "instead": instead})
@@ -25,16 +28,17 @@ def only(*values: Any, instead: str = "leave it out") -> Meta:
 
 def refuse(body: msgspec.Struct, path: str = "") -> None:
     """Raise `ApiError` 400 when a field, here or within, asks for something that this server does not do."""
-    for name, values, instead in _marked(type(body)):
+    marked, nested = _fields(type(body))
+    for name, values, instead in marked:
         value = getattr(body, name)
-        if not any(_same(value, other) for other in values):
+        if value is not None and not any(_same(value, other) for other in values):
             raise ApiError(
                 400,
                 f"this server does not support `{path}{name}`; {instead}",
                 param=f"{path}{name}",
                 code="unsupported_parameter",
             )
-    for name in body.__struct_fields__:
+    for name in nested:
         value = getattr(body, name)
         if isinstance(value, msgspec.Struct):
             refuse(value, f"{path}{name}.")
@@ -44,10 +48,25 @@ def refuse(body: msgspec.Struct, path: str = "") -> None:
 
 
 @functools.cache
-def _marked(struct: type[msgspec.Struct]) -> list[tuple[str, tuple[Any, ...], str]]:
+def _fields(struct: type[msgspec.Struct]) -> tuple[list[tuple[str, tuple[Any, ...], str]], list[str]]:
+    """Those that `only` marks, and those that may hold structs."""
     fields = msgspec.inspect.type_info(struct).fields  # type: ignore[attr-defined]  # a struct's info has them
     extras = ((field.name, getattr(field.type, "extra", None)) for field in fields)
-    return [(name, extra["values"], extra["instead"]) for name, extra in extras if extra]
+    marked = [(name, extra["values"], extra["instead"]) for name, extra in extras if extra]
+    return marked, [field.name for field in fields if _holds_structs(field.type)]
+
+
+def _holds_structs(kind: msgspec.inspect.Type) -> bool:
+    match kind:
+        case msgspec.inspect.StructType():
+            return True
+        case msgspec.inspect.UnionType(types=kinds):
+            return any(map(_holds_structs, kinds))
+        case msgspec.inspect.ListType(item_type=item):
+            return _holds_structs(item)
+        case msgspec.inspect.Metadata(type=inner):
+            return _holds_structs(inner)
+    return False
 
 
 def _same(value: object, other: object) -> bool:
