@@ -27,7 +27,7 @@ class EngineEnded(RuntimeError):
 
 
 class AsyncEngine:
-    """Made, used and closed in one event loop. The engine belongs to its thread meanwhile.
+    """Made, used and closed in one event loop. The engine belongs to its thread meanwhile, and is idle then.
 
     Calls run side by side, as requests of one server do. A call that nobody reads on, or that is cancelled,
     gives its pages back before the next step. A slow reader does not hold the engine up: what it was said
@@ -111,6 +111,7 @@ class AsyncEngine:
         cause: Exception | None = None
         try:
             serving.serve(self._engine, self._mailbox, lambda: not (self._closing or self._loop.is_closed()))
+            self._engine.abort_all()  # for whoever has the engine next
         except Exception as error:
             cause = error
         if not self._loop.is_closed():

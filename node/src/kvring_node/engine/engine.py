@@ -97,6 +97,11 @@ class Engine:
             self._scheduler.cancel(sequence)
         self._unsaid = [message for message in self._unsaid if message.request_id != request_id]
 
+    def abort_all(self) -> None:
+        """The same for every request."""
+        for request_id in self._in_flight.request_ids:
+            self.abort(request_id)
+
     def step(self) -> list[Tokens]:
         """Computes one batch: schedule, run, commit, emit. Does nothing when there is no work."""
         started_at = self._parts.clock()

@@ -45,6 +45,11 @@ class InFlight:
     def __contains__(self, request_id: str) -> bool:
         return request_id in self._by_request
 
+    @property
+    def request_ids(self) -> list[str]:
+        """Requests that have not ended."""
+        return list(self._by_request)
+
     def join(self, request: Submit) -> Tokens | None:
         """Listens to an identical run: what it has said so far. None: there is none."""
         key = _key(request)

@@ -159,7 +159,7 @@ async def test_a_step_that_fails_is_told_to_every_caller_and_to_later_ones() -> 
             await engine.generate([1], GREEDY)
 
 
-async def test_closing_ends_the_calls_that_are_open() -> None:
+async def test_closing_ends_the_calls_that_are_open_and_leaves_the_engine_to_whoever_is_next() -> None:
     paper, held, released = paper_engine.make(), threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -176,6 +176,9 @@ async def test_closing_ends_the_calls_that_are_open() -> None:
     await closing
     with pytest.raises(EngineEnded, match="closed"):
         await open_call
+    assert not paper.engine.has_work
+    assert paper.engine.stats().num_pages_used == 0
+    assert len(paper.engine.generate([1, 2, 3], GREEDY)) == 1
 
 
 def test_a_loop_that_ends_without_closing_does_not_hang() -> None:
