@@ -144,8 +144,8 @@ def _longest(options: EngineOptions, config: ModelConfig) -> int:
     if wished > config.max_positions:
         raise ModelError(
             ModelFault.UNSUPPORTED_FEATURE,
-            f"--max-model-len is {wished}, and by its config.json this model takes {config.max_positions} "
-            "tokens; lower it or leave it out",
+            f"--max-model-len (spec.model.maxModelLen) is {wished}, and by its config.json this model takes "
+            f"{config.max_positions} tokens; lower it or leave it out",
         )
     return wished
 

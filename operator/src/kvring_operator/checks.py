@@ -74,7 +74,7 @@ def image_is_unavailable(case: Case) -> Violation | None:
     for pod, one in _waiting_for(case, IMAGE_TROUBLES):
         return Violation(
             Reason.IMAGE_UNAVAILABLE,
-            f"{_where(pod, one)}: {one.waiting}: {one.waiting_message} "
+            f"{_where(pod, one)}: {one.waiting}: {one.waiting_message.rstrip('. ')}. "
             "Check the image's name, its registry and imagePullSecrets.",
         )
     return None

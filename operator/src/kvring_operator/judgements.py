@@ -112,7 +112,9 @@ def _model_loaded(case: Case, plan: Plan) -> Verdict:
     slots = ", ".join(f"{case.desired.key.name}-{slot}" for slot in missing[:10])
     violation = checks.first_violation(case)
     if violation is not None:
-        return Verdict(Condition.MODEL_LOADED, FALSE, violation.reason, f"{slots}: {violation.message}")
+        return Verdict(
+            Condition.MODEL_LOADED, FALSE, violation.reason, f"{violation.message} (not loaded: {slots})"
+        )
     return Verdict(Condition.MODEL_LOADED, FALSE, Reason.LOADING, f"waiting for {slots} to load {name}")
 
 
