@@ -42,6 +42,9 @@ class JsonSchemaFormat(msgspec.Struct, tag="json_schema", forbid_unknown_fields=
 ResponseFormat = TextFormat | JsonObjectFormat | JsonSchemaFormat
 
 
+LarkGrammar = Annotated[str, Meta(description="rules in Lark's syntax, from `start: ...` on; not GBNF")]
+
+
 class StructuredOutputs(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """vLLM's newer field: one of these."""
 
@@ -49,7 +52,7 @@ class StructuredOutputs(msgspec.Struct, forbid_unknown_fields=True, kw_only=True
     json_object: bool | None = None
     regex: str | None = None
     choice: Choices | None = None
-    grammar: str | None = None
+    grammar: LarkGrammar | None = None
     structural_tag: Annotated[Any, only(None)] = None
     whitespace_pattern: Annotated[Any, only(None)] = None
     disable_fallback: Annotated[Any, only(None, False)] = None
@@ -65,7 +68,7 @@ class Formed(Protocol):
     guided_json: Schema | None
     guided_regex: str | None
     guided_choice: Choices | None
-    guided_grammar: str | None
+    guided_grammar: LarkGrammar | None
 
 
 def grammar(request: Formed) -> tuple[str, Grammar | None]:

@@ -104,7 +104,7 @@ class OpenAIRequest(Harmless, forbid_unknown_fields=True, kw_only=True):
     guided_json: forms.Schema | None = None
     guided_regex: str | None = None
     guided_choice: forms.Choices | None = None
-    guided_grammar: str | None = None
+    guided_grammar: forms.LarkGrammar | None = None
 
 
 class CompletionRequest(OpenAIRequest, forbid_unknown_fields=True, kw_only=True):
