@@ -17,11 +17,12 @@ class Failure(Exception):
 
 
 def exit_code(work: Callable[[], int]) -> int:
-    """What a tool's work returns; 1, after a message without traceback, if it fails or is interrupted."""
+    """What a tool's work returns; if it fails 1, interrupted 130, after a message without traceback."""
     try:
         return work()
     except Failure as failed:
         print(f"error: {failed}", file=sys.stderr)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
+        return 130
     return 1

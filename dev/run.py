@@ -28,18 +28,10 @@ POOL_READY_S = 300
 
 def main(env: Mapping[str, str]) -> int:
     """Does all of it; 0 when the model has answered."""
-    try:
-        _run(env)
-    except failure.Failure as failed:
-        print(f"error: {failed}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted; `make run` goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    return failure.exit_code(lambda: _run(env))
 
 
-def _run(env: Mapping[str, str]) -> None:
+def _run(env: Mapping[str, str]) -> int:
     cluster = target.of_user(env) if env.get("CLUSTER") else _start_local(env)
     references = {image.name: images.build(image, env) for image in (images.OPERATOR, images.NODE)}
     if env.get("CLUSTER"):
@@ -59,6 +51,7 @@ def _run(env: Mapping[str, str]) -> None:
     print(cluster.kubectl(*pods, f"--namespace={NAMESPACE}"))
     ask.show(cluster, NAMESPACE, sample)
     print(_what_next(name, sample["spec"]["model"]["servedName"], is_local=not env.get("CLUSTER")))
+    return 0
 
 
 def _start_local(env: Mapping[str, str]) -> Target:

@@ -50,15 +50,17 @@ def test_who_answers_nothing_has_no_rate() -> None:
         contest(mute=Saying([], []))
 
 
-def model_of(*logits: float) -> SimpleNamespace:
+class Model:
     """Finds these next tokens likely after [1, 2, 5]."""
 
-    def forward(token_ids: torch.Tensor) -> SimpleNamespace:
-        assert token_ids.tolist() == [[1, 2, 5]]
-        return SimpleNamespace(logits=torch.tensor([[logits] * 3]))
+    device = torch.device("cpu")
 
-    forward.device = torch.device("cpu")  # type: ignore[attr-defined]  # a model has one
-    return forward  # type: ignore[return-value]
+    def __init__(self, *logits: float) -> None:
+        self._logits = logits
+
+    def __call__(self, token_ids: torch.Tensor) -> SimpleNamespace:
+        assert token_ids.tolist() == [[1, 2, 5]]
+        return SimpleNamespace(logits=torch.tensor([[self._logits] * 3]))
 
 
 @pytest.mark.parametrize(
@@ -73,8 +75,8 @@ def test_a_tie_is_where_both_tokens_are_likeliest(
     sentence: str, logits: tuple[float, ...], is_tie: bool
 ) -> None:
     difference = Difference("other", REQUESTS[0], [5, 0, 1, 1], [5, 1, 9, 9])
-    assert ties.is_tie(model_of(*logits), difference) is is_tie
+    assert ties.is_tie(Model(*logits), difference) is is_tie
 
 
 def test_an_answer_that_only_ends_early_is_no_tie() -> None:
-    assert not ties.is_tie(model_of(), Difference("other", REQUESTS[0], [5, 0], [5]))
+    assert not ties.is_tie(Model(), Difference("other", REQUESTS[0], [5, 0], [5]))
