@@ -47,6 +47,7 @@ def machine(api: kube.Api, kvring: release.Release) -> Iterator[str]:
 @pytest.fixture
 def moving(pool: pools.Pool, machine: str) -> pools.Pool:
     """A pool whose one member is on the second machine."""
+    second_machine.wait_open(pool.api)
     pool.apply(second_machine.SPEC).wait_ready()
     assert places(pool) == {"chat-0-1": machine}
     pool.ask_until_answered()

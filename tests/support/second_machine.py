@@ -9,6 +9,7 @@ from tests.support import kube, poll, pools
 NAME = "m8"
 TAINT = {"key": "kvring.dev/second-machine", "effect": "NoSchedule"}
 PULL_S = 300.0
+OPEN_S = 30.0
 
 _PREFERRED = {
     "weight": 100,
@@ -39,6 +40,19 @@ def added(api: kube.Api, node_image: str) -> Iterator[str]:
         if layout.named(NAME) in layout.present():
             machines.lose(NAME)
         kubectl.run("delete", "node", NAME, "--ignore-not-found")
+
+
+def wait_open(api: kube.Api) -> None:
+    """Return when the scheduler sends tolerating pods here.
+
+    A machine that is heard again is Ready up to 5 s before the taint of its silence is taken off.
+    """
+    poll.until(
+        lambda: api.get("Node", NAME, None)["spec"],
+        lambda spec: spec.get("taints") == [TAINT] and not spec.get("unschedulable"),
+        what=f"{NAME} has no taint but the tests' own",
+        within_s=OPEN_S,
+    )
 
 
 def _pull(api: kube.Api, image: str) -> None:
