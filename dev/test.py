@@ -1,6 +1,6 @@
 """Everything that CI runs, in order: verify, prepare a cluster, tests on it, stop what was started.
 
-`make test` runs all of it; `make cluster-test PYTEST='-k scale'` only the part on the cluster.
+`make test` runs all of it; `make cluster-test PYTEST='-k scale'` only tests on the cluster, of them those named.
 """
 
 import argparse
@@ -49,10 +49,18 @@ def on_the_cluster(pytest_arguments: Sequence[str]) -> int:
         for name, words in PREPARE:
             if code := stage(name, module(*words)):
                 return code
-        return stage("tests on the cluster", module("pytest", "-q", "tests/cluster", *pytest_arguments))
+        tests = () if names_tests(pytest_arguments) else ("tests/cluster",)
+        return stage("tests on the cluster", module("pytest", "-q", *tests, *pytest_arguments))
     finally:
         if not was_up:
             stage("stop the local Kubernetes", module("dev.cluster", "down"))
+
+
+def names_tests(pytest_arguments: Sequence[str]) -> bool:
+    """Whether files, folders or single tests are among the arguments; all are meant otherwise."""
+    return any(
+        (REPO / word.partition("::")[0]).exists() for word in pytest_arguments if not word.startswith("-")
+    )
 
 
 def module(*words: str) -> list[str]:
