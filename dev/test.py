@@ -1,6 +1,6 @@
 """Everything that CI runs, in order: verify, prepare a cluster, tests on it, stop what was started.
 
-`make test` runs all of it; `make cluster-test PYTEST='-k scale'` only tests on the cluster, of them those named.
+`make cluster-test PYTEST='-k scale'` runs only what is named of the tests on the cluster.
 """
 
 import argparse

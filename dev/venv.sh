@@ -39,8 +39,9 @@ fi
 
 export UV_CACHE_DIR="$home/uv" VIRTUAL_ENV="$PWD/.venv"
 say "venv: installing what dev/requirements.lock names (a few minutes the first time, seconds after)"
+[ -t 2 ] && quiet= || quiet=--quiet # its progress bars are for people
 [ -x .venv/bin/python ] || "$uv" venv --quiet --python "$python" .venv
-"$uv" pip sync --quiet --require-hashes dev/requirements.lock
+"$uv" pip sync $quiet --require-hashes dev/requirements.lock
 "$uv" pip install --quiet --no-deps --no-build-isolation -e contract -e operator -e node
 
 kernels=node/src/kvring_node/model/native/build.py
