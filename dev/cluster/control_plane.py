@@ -67,7 +67,7 @@ def api_server() -> Component:
         "kube-apiserver",
         f"--bind-address={ADDRESS}",
         f"--advertise-address={ADDRESS}",
-        "--secure-port=6443",
+        f"--secure-port={layout.API_PORT}",
         f"--etcd-servers=https://{ADDRESS}:{ETCD_PORT}",
         f"--etcd-cafile={pki.certificate('etcd-ca')}",
         f"--etcd-certfile={pki.certificate('etcd-client')}",

@@ -19,8 +19,10 @@ API_SERVICE = "10.96.0.1"
 DNS_SERVICE = "10.96.0.10"
 DNS_PORT = 10053
 DOMAIN = "cluster.local"
-API_URL = f"https://{ADDRESS}:6443"
-REGISTRY = f"{ADDRESS}:5000"
+API_PORT = 6443
+API_URL = f"https://{ADDRESS}:{API_PORT}"
+REGISTRY_PORT = 10500  # not 5000: there Debian's docker-registry listens, started by its installation
+REGISTRY = f"{ADDRESS}:{REGISTRY_PORT}"
 MAX_MACHINES = 9
 
 

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 from dev import paths
+from dev.cluster import layout
 from tests.support import broken_models, kube, poll, pools, rooms
 
 pytestmark = pytest.mark.cluster
 
 TOLD_S = 10.0
+NO_IMAGE = f"{layout.REGISTRY}/kvring/no-such-image:1"
 
 Fact = Callable[[kube.Object], bool]
 
@@ -59,21 +61,21 @@ TROUBLES: list[tuple[str, kube.Object, Fact, str, str]] = [
     # a sentence, the spec, the fact that the cluster knows, the reason, words of the remedy
     (
         "an image that no registry has",
-        container(image="10.250.0.1:5000/kvring/no-such-image:1"),
+        container(image=NO_IMAGE),
         waiting("ErrImagePull", "ImagePullBackOff"),
         "ImageUnavailable",
         "Check the image's name",
     ),
     (
         "an image of a sidecar that no registry has",
-        overlay(containers=[{"name": "proxy", "image": "10.250.0.1:5000/kvring/no-such-image:1"}]),
+        overlay(containers=[{"name": "proxy", "image": NO_IMAGE}]),
         waiting("ErrImagePull", "ImagePullBackOff"),
         "ImageUnavailable",
         "(container proxy)",
     ),
     (
         "an image that is needed before the engine and that no registry has",
-        overlay(initContainers=[{"name": "warm", "image": "10.250.0.1:5000/kvring/no-such-image:1"}]),
+        overlay(initContainers=[{"name": "warm", "image": NO_IMAGE}]),
         waiting("ErrImagePull", "ImagePullBackOff"),
         "ImageUnavailable",
         "(container warm)",

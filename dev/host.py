@@ -1,0 +1,155 @@
+"""What the local cluster needs of its host beyond programs: kernel, disk, addresses, ports, firewall."""
+
+import ipaddress
+import json
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from dev import commands, paths
+from dev.cluster import cgroups, layout, machine_parts
+from dev.failure import Failure
+
+GIB = 2**30
+DISK_BYTES = 25 * GIB
+PARTS_BUILT_BYTES = 3 * GIB
+IP_FREEBIND = 15  # of Linux: binds to an address that the host has not got yet
+# Those that another Kubernetes, or a registry, takes on all addresses of a host.
+PORTS = (layout.API_PORT, layout.REGISTRY_PORT, machine_parts.KUBELET_PORT, machine_parts.PROXY_HEALTH_PORT)
+# (the chain, the option that says which end of a packet is meant, whose packets must pass)
+FIREWALL = (
+    ("FORWARD", "-s", layout.POD_RANGE),
+    ("FORWARD", "-d", layout.POD_RANGE),
+    ("INPUT", "-s", layout.POD_RANGE),
+    ("INPUT", "-s", layout.MACHINE_RANGE),
+)
+
+
+def check() -> None:
+    """Looks at all of it.
+
+    Raises:
+        Failure: something is missing, with how to get it.
+    """
+    for law in LAWS:
+        law()
+
+
+def _kernel_has_nftables() -> None:
+    if not commands.succeeds(["nft", "list", "tables"]):
+        raise Failure(
+            "this kernel has no nftables, by which kube-proxy makes Services reachable",
+            "modprobe nf_tables, or a kernel with CONFIG_NF_TABLES",
+        )
+
+
+def _kernel_has_cgroups() -> None:
+    if missing := cgroups.missing_controllers():
+        raise Failure(
+            f"these cgroup controllers are not available: {', '.join(missing)}",
+            "enable them on the kernel's command line (cgroup_enable=…), or mount /sys/fs/cgroup",
+        )
+
+
+def _disk_is_large_enough() -> None:
+    paths.home().mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(paths.home()).free
+    needed = PARTS_BUILT_BYTES if paths.binaries().exists() else DISK_BYTES
+    if free < needed:
+        raise Failure(
+            f"{free / GIB:.0f} GiB are free at {paths.home()}, {needed / GIB:.0f} are needed",
+            "make room, or set KVRING_HOME to a folder on another disk",
+        )
+
+
+def _disk_takes_an_overlay() -> None:
+    """Images are unpacked as overlays, which some file systems refuse: an overlay itself, for one."""
+    with tempfile.TemporaryDirectory(dir=paths.home()) as folder:
+        lower, upper, work, merged = (Path(folder) / name for name in ("lower", "upper", "work", "merged"))
+        for made in (lower, upper, work, merged):
+            made.mkdir()
+        options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+        commands.run(
+            ["mount", "-t", "overlay", "overlay", "-o", options, merged],
+            remedy="container images need overlayfs: modprobe overlay; if this host is itself a container: "
+            "it has to be --privileged, and KVRING_HOME a volume, since a container's own disk is an overlay",
+        )
+        commands.run(["umount", merged])
+
+
+def _addresses_are_free() -> None:
+    if paths.run().exists():
+        return  # they are taken, by our own cluster
+    ranges = [ipaddress.ip_network(text) for text in layout.RANGES]
+    for interface in json.loads(commands.run(["ip", "-json", "-4", "address", "show"])):
+        for entry in interface["addr_info"]:
+            if any(ipaddress.ip_address(entry["local"]) in taken for taken in ranges):
+                raise Failure(
+                    f"{entry['local']} on {interface['ifname']} lies in a range that the local cluster uses",
+                    "another local cluster may run from another KVRING_HOME: end it there (make down); "
+                    f"if not, free {', '.join(layout.RANGES)}, or edit dev/cluster/layout.py",
+                )
+
+
+def _ports_are_free() -> None:
+    if paths.run().exists():
+        return
+    for port in PORTS:
+        if not is_free(layout.ADDRESS, port):
+            raise Failure(
+                f"a program listens on port {port} of all of this host's addresses",
+                f"`ss -ltnp sport = :{port}` names it: end it; "
+                "if it is a Kubernetes, give that one to kvring: CLUSTER=context IMAGES=registry make run",
+            )
+
+
+def is_free(address: str, port: int) -> bool:
+    """Whether a program could listen there, once the host has the address."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_IP, IP_FREEBIND, 1)
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((address, port))
+        except OSError:
+            return False
+    return True
+
+
+def _firewall_lets_pods_speak() -> None:
+    chains = {name for name, _, _ in FIREWALL}
+    if missing := [rule for chain in sorted(chains) for rule in rules_missing(chain, _listed(chain))]:
+        raise Failure(
+            "this host's firewall (Docker and ufw set it so) drops what pods send to each other or to it",
+            "; ".join(missing),
+        )
+
+
+def _listed(chain: str) -> str:
+    try:
+        return commands.run(["nft", "list", "chain", "ip", "filter", chain])
+    except Failure:
+        return ""  # no such chain, so nothing is filtered
+
+
+def rules_missing(chain: str, listed: str) -> list[str]:
+    """What to add to one of the host's chains, as nft lists it, if it drops by default what pods send."""
+    if "policy drop" not in listed:
+        return []
+    return [
+        f"iptables -I {chain} {side} {network} -j ACCEPT"
+        for name, side, network in FIREWALL
+        if name == chain and network not in listed
+    ]
+
+
+LAWS: tuple[Callable[[], None], ...] = (
+    _kernel_has_nftables,
+    _kernel_has_cgroups,
+    _disk_is_large_enough,
+    _disk_takes_an_overlay,
+    _addresses_are_free,
+    _ports_are_free,
+    _firewall_lets_pods_speak,
+)
