@@ -1,12 +1,15 @@
 """Runs other people's programs; what they complained about becomes part of the failure."""
 
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dev.cluster import layout
 from dev.failure import Failure
 
 SHOWN_LINES = 15
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def run(
@@ -28,7 +31,7 @@ def run(
         done = subprocess.run(
             command,
             cwd=cwd,
-            env=env,
+            env=past_proxies(os.environ if env is None else env),
             input=stdin,
             timeout=timeout_s,
             text=True,
@@ -52,3 +55,12 @@ def succeeds(command: Sequence[str | Path], timeout_s: float = 30) -> bool:
     except Failure:
         return False
     return True
+
+
+def past_proxies(env: Mapping[str, str]) -> dict[str, str]:
+    """The same environment, but no proxy in it stands before the local cluster's addresses."""
+    if not any(env.get(name) or env.get(name.upper()) for name in PROXIES):
+        return dict(env)
+    exceptions = env.get("NO_PROXY") or env.get("no_proxy", "")
+    value = ",".join([*filter(None, [exceptions]), *layout.RANGES])
+    return {**env, "NO_PROXY": value, "no_proxy": value}
