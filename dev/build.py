@@ -159,7 +159,7 @@ def forget_unused(part: Part, now: float) -> None:
 
 def _compile(part: Part, target: Path, step: progress.Step) -> None:
     go = compiler.find()
-    env = os.environ | {"CGO_ENABLED": "0"}
+    env = compiler.caches(go) | os.environ | {"CGO_ENABLED": "0"}
     for program_name, package in part.programs:
         command = [str(go), "build", "-v", *part.flags(), "-o", str(target / program_name), package]
         _follow(command, part.folder, env, step)

@@ -19,6 +19,13 @@ def find() -> Path:
     return _fetched()
 
 
+def caches(go: Path) -> dict[str, str]:
+    """Settings by which a fetched compiler keeps its caches beside itself; the host's own has places for them."""
+    if paths.tools() not in go.parents:
+        return {}
+    return {"GOCACHE": str(paths.tools() / "go-cache"), "GOPATH": str(paths.tools() / "go-path")}
+
+
 def is_new_enough(said: str) -> bool:
     """Whether `go version` said a version that compiles our parts."""
     found = re.search(r"\bgo(\d+)\.(\d+)", said)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import yaml
 from dev import ask, failure, images, paths, preflight, progress, release, target
-from dev.cluster import lifecycle, storage, wait
+from dev.cluster import kubectl, lifecycle, storage, wait
 from dev.model import recipe
 from dev.target import Target
 
@@ -108,10 +108,9 @@ def _wait_for_pool(cluster: Target, name: str, image: images.Reference) -> None:
 
 
 def _what_next(name: str, model: str, *, is_local: bool) -> str:
-    shell = f"export KUBECONFIG={paths.kubeconfig()} PATH={paths.binaries()}:$PATH"
     body = json.dumps({"model": model, "prompt": "def ", "max_tokens": 32, "temperature": 0.6})
     lines = (
-        (shell, "this cluster in your shell")
+        (kubectl.shell_line(), "this cluster in your shell")
         if is_local
         else ("kubectl config current-context", "your cluster"),
         (

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import platform
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from dev.cluster import layout, machine_parts, processes
 from dev.cluster.layout import Machine
 
 NAMESPACE = "k8s.io"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # the kernel's names and Go's
 SHIM = "containerd-shim-runc-v2"
 GONE_S = 10.0
 
@@ -43,7 +45,7 @@ def image_archive(name: str, program: bytes, reference: str) -> bytes:
     diff = hashlib.sha256(layer).hexdigest()
     config = json.dumps(
         {
-            "architecture": "amd64",
+            "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
             "os": "linux",
             "config": {"Entrypoint": [f"/{name}"], "User": "65535:65535"},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff}"]},

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,6 +52,13 @@ def is_ready(node: str, said_after: datetime.datetime | None = None) -> bool:
     if said_after is None:
         return bool(ready)
     return any(datetime.datetime.fromisoformat(c["lastHeartbeatTime"]) >= said_after for c in ready)
+
+
+def shell_line() -> str:
+    """What makes a shell with this process's environment speak to the cluster."""
+    line = f"export KUBECONFIG={paths.kubeconfig()} PATH={paths.binaries()}:$PATH"
+    exceptions = commands.past_proxies(os.environ).get("NO_PROXY")
+    return line if exceptions == os.environ.get("NO_PROXY") else f"{line} NO_PROXY={exceptions}"
 
 
 def _as_admin() -> tuple[str, ...]:

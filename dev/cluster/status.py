@@ -47,5 +47,5 @@ def _addresses() -> list[str]:
         f"images      {layout.REGISTRY}",
         f"audit log   {paths.audit_log()}",
         "",
-        f"export KUBECONFIG={paths.kubeconfig()} PATH={paths.binaries()}:$PATH",
+        kubectl.shell_line(),
     ]

