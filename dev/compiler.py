@@ -20,7 +20,7 @@ def find() -> Path:
 
 
 def caches(go: Path) -> dict[str, str]:
-    """Settings by which a fetched compiler keeps its caches beside itself; the host's own has places for them."""
+    """Where a fetched compiler keeps what it makes: beside itself. The host's own has places for that."""
     if paths.tools() not in go.parents:
         return {}
     return {"GOCACHE": str(paths.tools() / "go-cache"), "GOPATH": str(paths.tools() / "go-path")}
