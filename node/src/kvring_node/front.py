@@ -27,6 +27,7 @@ from kvring_node.engine.options import EngineOptions
 from kvring_node.metrics.engine import NodeState
 from kvring_node.metrics.registry import Metrics
 from kvring_node.model.errors import ModelError
+from kvring_node.protocol import Protocol
 from kvring_node.settings import Settings
 from kvring_node.supervisor import EngineProcess
 from kvring_node.tracing import Tracer
@@ -229,7 +230,7 @@ class Front:
         ctx = Context(self._desk, self._settings, self._ports.wall_clock)
         config = uvicorn.Config(
             app.make(ctx, self._place),
-            http="httptools",
+            http=Protocol,
             ws="none",
             lifespan="off",
             log_config=None,
