@@ -58,7 +58,8 @@ def ensure(programs: Sequence[Program]) -> None:
     if os.geteuid() != 0:
         raise failure.Failure(
             "the local cluster needs root: it makes containers, network links and mounts",
-            "run it as root (sudo -E make …), or on your own: CLUSTER=context IMAGES=registry make run",
+            "run it as root (sudo -E make …); without: `make verify`, which needs no cluster, "
+            "and on a cluster of your own CLUSTER=context IMAGES=registry make run",
         )
     install(programs)
     host.check()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from dev import alone, paths
+from dev import alone, failure, images, paths, preflight
 from dev.cluster import control_plane
 
 REPO = Path(__file__).resolve().parent.parent
@@ -29,15 +29,14 @@ WITHOUT_A_CLUSTER = (
 def main(arguments: Sequence[str]) -> int:
     """Exit code 0 when every stage passed; the first failed stage's code otherwise."""
     parser = argparse.ArgumentParser(prog="make test", description=__doc__)
-    parser.add_argument("--only", choices=["verify", "cluster"], help="run this part alone")
+    parser.add_argument("--only", choices=["cluster"], help="run this part alone")
     options, pytest_arguments = parser.parse_known_args(arguments)
 
+    preflight.ensure((*preflight.CLUSTER, *images.PROGRAMS))  # rather now than after a quarter of an hour
     if options.only != "cluster":
         for name, command in WITHOUT_A_CLUSTER:
             if code := stage(name, command):
                 return code
-    if options.only == "verify":
-        return 0
     with alone.holding(paths.home() / "cluster-tests.lock"):  # some tests kill the API server
         return on_the_cluster(pytest_arguments)
 
@@ -82,4 +81,4 @@ def stage(name: str, command: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(failure.exit_code(lambda: main(sys.argv[1:])))
