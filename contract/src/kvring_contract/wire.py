@@ -38,7 +38,7 @@ class PushRing:
         body = _object(text)
         try:
             return PushRing(int(body["fencing"]), rings.loads(json.dumps(body["ring"])))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InvalidMessage(f"not a ring push: {error!r}") from error
 
 
@@ -57,7 +57,7 @@ class Drain:
         """Parse a body; raises `InvalidMessage`."""
         try:
             return Drain(int(_object(text)["fencing"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InvalidMessage(f"not a drain request: {error!r}") from error
 
 

@@ -62,7 +62,10 @@ def test_a_newer_nodes_report_is_read_by_an_older_operator() -> None:
     assert wire.NodeReport.loads(json.dumps(body)) == REPORT
 
 
-@pytest.mark.parametrize("body", ["", "[]", "null", "{}", '{"pod": 3}', '{"fencing": "three"}', b"\xff\xfe"])
+GARBAGE = ["", "[]", "null", "{}", '{"pod": 3}', '{"fencing": "three"}', '{"fencing": 1e999}', b"\xff\xfe"]
+
+
+@pytest.mark.parametrize("body", GARBAGE)
 @pytest.mark.parametrize("message", [wire.PushRing, wire.Drain, wire.NodeReport])
 def test_garbage_is_named_as_such(message, body) -> None:
     with pytest.raises(wire.InvalidMessage):
