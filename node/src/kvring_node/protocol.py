@@ -16,7 +16,6 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.parser = _Parser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn, for pipelining
 
     def on_headers_complete(self) -> None:
         """Begin to serve the request, unless it is about to be read again."""
@@ -30,9 +29,8 @@ class Protocol(HttpToolsProtocol):
 
     def head_without_offer(self) -> bytes:
         """The request's head as it came, but for the header that offers."""
-        line = b"%b %b HTTP/%b\r\n" % (
-            self.parser.get_method(), self.url, self.parser.get_http_version().encode()
-        )  # fmt: skip
+        parser = self.parser
+        line = b"%b %b HTTP/%b\r\n" % (parser.get_method(), self.url, parser.get_http_version().encode())
         kept = (b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade")
         return b"".join((line, *kept, b"\r\n"))
 
@@ -40,19 +38,29 @@ class Protocol(HttpToolsProtocol):
         return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
 
 
-class _Parser(httptools.HttpRequestParser):  # type: ignore[misc]  # untyped, as above
+class _Parser:
+    """As httptools', whose own has nothing more to say after an offer."""
+
     def __init__(self, protocol: Protocol) -> None:
-        super().__init__(protocol)
         self._protocol = protocol
+        self._begin()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parser, name)
 
     def feed_data(self, data: bytes) -> None:
         """Parse what came; a request that ended at its offer is read again without it."""
         while data:
             try:
-                super().feed_data(data)
+                self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as offer:
                 if self.get_method() == b"CONNECT":
                     raise
                 data = self._protocol.head_without_offer() + data[offer.args[0] :]
+                self._begin()
             else:
                 return
+
+    def _begin(self) -> None:
+        self._parser = httptools.HttpRequestParser(self._protocol)
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn, for pipelining

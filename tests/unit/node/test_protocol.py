@@ -55,8 +55,18 @@ PLAIN, OFFERED = request(SIZED), request(OFFER + SIZED)
         [request(OFFER + "Transfer-Encoding: chunked\r\n", CHUNKED)],
         [request(OFFER.replace("h2c", "websocket") + SIZED)],
         [request(OFFER.lower() + SIZED)],
+        [request(OFFER.replace("Upgrade, ", "close, Upgrade, ") + SIZED)],
     ],
-    ids=["at once", "in two", "the body later", "byte by byte", "chunked", "another offer", "in lower case"],
+    ids=[
+        "at once",
+        "in two",
+        "the body later",
+        "byte by byte",
+        "chunked",
+        "another offer",
+        "in lower case",
+        "and a close",
+    ],
 )
 def test_a_request_with_an_offer_is_served_with_its_body(node: Node, pieces: list[bytes]) -> None:
     assert answers(node, pieces, 1) == ["abcabc"]
