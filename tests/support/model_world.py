@@ -30,6 +30,12 @@ class ModelWorld:
         self.machines = {f"m{i}": Machine(f"m{i}", ready=True) for i in range(1, num_machines + 1)}
         self.refused_slots: set[int] = set()
         """Whose pods every kubelet turns away, as for want of CPU."""
+        self.tolerant = False
+        """Whether the scheduler also takes machines that leave or are away, as for pods that tolerate all."""
+        self.held: set[str] = set()
+        """Pods that somebody's finalizer keeps in the API."""
+        self.silent: set[str] = set()
+        """Pods whose nodes do not answer."""
         self.gone = False
         self.num_created = 0
 
@@ -43,7 +49,11 @@ class ModelWorld:
             children=self.children,
             key_present=self.key_present,
             ring=self.ring,
-            reports={name: self.nodes[name] for name in self.nodes if self._reachable(self.pods[name])},
+            reports={
+                name: said
+                for name, said in self.nodes.items()
+                if self._reachable(self.pods[name]) and name not in self.silent
+            },
         )
 
     def apply(self, done: Iterable[Action]) -> None:
@@ -79,9 +89,9 @@ class ModelWorld:
                 self._node(pod, draining=True)
             case actions.PushRing(pod, ring, _):
                 self._node(pod, ring_epoch=ring.epoch, ring_checksum=ring.checksum)
-            case actions.DeletePod(pod, True, _):
+            case actions.DeletePod(pod, True, _) if pod.name not in self.held:
                 self._remove(pod.name)
-            case actions.DeletePod(pod, False, _):
+            case actions.DeletePod(pod, _, _):
                 self._change(pod, deleting=True)
 
     def tick(self, duration_s: float = 1.0) -> None:
@@ -92,8 +102,10 @@ class ModelWorld:
                 continue
             if pod.machine and not self.machines[pod.machine].ready:
                 self._change(pod, ready=False)
-            elif pod.deleting:
+            elif pod.deleting and pod.name not in self.held:
                 self._remove(pod.name)
+            elif pod.deleting or pod.ended:
+                self._change(pod, ready=False)
             else:
                 self._run(pod)
 
@@ -101,11 +113,16 @@ class ModelWorld:
         """Somebody deletes a pod without asking."""
         self._change(pod, deleting=True, ready=False)
 
+    def evict(self, pod: Pod) -> None:
+        """The kubelet gives a pod up."""
+        self._change(pod, phase=Phase.FAILED, reason="Evicted", ready=False, container=Container())
+        self.nodes.pop(pod.name, None)
+
     def _run(self, pod: Pod) -> None:
         if pod.slot in self.refused_slots and not pod.ready:
             self._change(pod, phase=Phase.FAILED, reason="OutOfcpu")
         elif not pod.machine:
-            free = [one for one in self.machines.values() if one.ready and not one.leaving]
+            free = [one for one in self.machines.values() if self.tolerant or (one.ready and not one.leaving)]
             if free:
                 fewest = min(
                     free, key=lambda one: (sum(p.machine == one.name for p in self.pods.values()), one.name)

@@ -81,7 +81,8 @@ def _drain(desired: Desired, world: World, pod: Pod, now: float, *, told: bool) 
 def _lost(world: World, pod: Pod) -> bool:
     """Whether no kubelet will ever end this pod: only then may it be forced out of the API."""
     machine = world.machine_of(pod)
-    return world.machine_gone(pod) or (machine is not None and machine.out_of_service)
+    lost = machine is not None and machine.out_of_service and not world.tolerates(pod)
+    return lost or world.machine_gone(pod)
 
 
 def _late(desired: Desired, pod: Pod, now: float) -> bool:

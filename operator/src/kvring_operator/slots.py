@@ -8,7 +8,9 @@ Promises, for every world:
 - one that is ready is replaced within `maxSurge` and `maxUnavailable`, the new one before the old one
   whenever a surge is allowed, slot by slot: the next surge waits until the last one's old pod is gone;
 - a machine that is away costs nothing: its pods stay until their replacements are ready, and stay for good if
-  the machine is back before.
+  the machine is back before;
+- a pod whose tolerations brought it to a machine that leaves or is away stays there: the next one would come
+  there, too, and the one after it, without end.
 """
 
 from collections import defaultdict
@@ -57,11 +59,12 @@ def unfit(desired: Desired, world: World, pod: Pod) -> str:
     """Why a pod should be replaced; empty when it fits."""
     if world.machine_gone(pod):
         return f"its machine {pod.machine} is gone"
-    if world.machine_away(pod):
-        return f"its machine {pod.machine} is not ready"
     machine = world.machine_of(pod)
-    if machine and machine.leaving:
-        return f"its machine {pod.machine} leaves: {machine.leaving}"
+    if machine and not world.tolerates(pod):
+        if not machine.ready:
+            return f"its machine {pod.machine} is not ready"
+        if machine.leaving:
+            return f"its machine {pod.machine} leaves: {machine.leaving}"
     if pod.hash_version == pods.HASH_VERSION and pod.template_hash != desired.template.hash:
         return "its template is out of date"
     return ""

@@ -28,6 +28,7 @@ _LEAVING_TAINTS = {
     "cloud.google.com/impending-node-termination": "its provider ends it",
 }
 _OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+_CORDONED = "node.kubernetes.io/unschedulable"
 _ZONE = "topology.kubernetes.io/zone"
 
 
@@ -78,14 +79,18 @@ def machine(body: Mapping[str, Any]) -> world.Machine:
     """View of one Kubernetes node."""
     meta, spec = body["metadata"], body.get("spec", {})
     conditions = {entry["type"]: entry for entry in body.get("status", {}).get("conditions") or ()}
-    taints = {taint["key"] for taint in spec.get("taints") or ()}
+    taints = {taint["key"]: taint for taint in spec.get("taints") or ()}
     reasons = [reason for key, reason in _LEAVING_TAINTS.items() if key in taints]
     if spec.get("unschedulable"):
         reasons.append("it is cordoned")
+    ready = _is_true(conditions.get("Ready"))
+    noted = [taints[key].get("timeAdded") for key in (_CORDONED, *_LEAVING_TAINTS) if key in taints]
+    noted += [] if ready else [conditions.get("Ready", {}).get("lastTransitionTime")]
     return world.Machine(
         name=meta["name"],
-        ready=_is_true(conditions.get("Ready")),
+        ready=ready,
         leaving=reasons[0] if reasons else "",
+        since=max((at for at in map(_moment, noted) if at is not None), default=None),
         out_of_service=_OUT_OF_SERVICE in taints,
         zone=(meta.get("labels") or {}).get(_ZONE, ""),
         resource_version=meta["resourceVersion"],

@@ -111,13 +111,18 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A Kubernetes node. `leaving` says why its pods should move away, empty when they may stay."""
+    """A Kubernetes node. `leaving` says why its pods should move away, empty when they may stay.
+
+    `since` is when the last of what is wrong with it began, in seconds since the Unix epoch; None where
+    nothing is, or nobody noted when.
+    """
 
     name: str
     ready: bool
     leaving: str = ""
     out_of_service: bool = False
     zone: str = ""
+    since: float | None = None
     resource_version: str = field(default="", compare=False)
 
 
@@ -162,6 +167,14 @@ class World:
         """Whether nobody hears from the pod's machine; it may come back."""
         machine = self.machine_of(pod)
         return machine is not None and not machine.ready
+
+    def tolerates(self, pod: Pod) -> bool:
+        """Whether the pod was put on its machine after that began to leave or was lost.
+
+        Its tolerations want it so, and the scheduler would put the next one there, too.
+        """
+        machine = self.machine_of(pod)
+        return machine is not None and machine.since is not None and pod.created_at > machine.since
 
     def report_of(self, pod: Pod) -> NodeReport | None:
         """What the pod's node said of itself just now."""

@@ -14,7 +14,7 @@ from kvring_contract.names import MemberState
 from kvring_operator import desire
 from kvring_operator import plan as plans
 from kvring_operator import pod as pods
-from kvring_operator.world import Pod, World
+from kvring_operator.world import Machine, Pod, World
 
 MOST_STEPS = 400
 ROLLOUTS = [
@@ -63,7 +63,18 @@ class Pool:
 
     def machine(self, number: int, **changes: Any) -> None:
         name = f"m{number % 2 + 1}"
-        self.model.machines[name] = dataclasses.replace(self.model.machines[name], **changes)
+        before = self.model.machines.get(name, Machine(name, ready=True))
+        after = dataclasses.replace(before, **changes)
+        fine = after.ready and not after.leaving
+        since = None if fine else self.model.now if after != before else before.since
+        self.model.machines[name] = dataclasses.replace(after, since=since)
+
+    def mend(self) -> None:
+        """Whatever keeps the pool from being as it should be is over."""
+        for number in (0, 1):
+            self.machine(number, ready=True, leaving="")
+        self.model.held.clear()
+        self.model.silent.clear()
 
     def check(self, made: plans.Plan, world: World) -> None:
         active = [member for member in made.ring.members if member.state is MemberState.ACTIVE]
@@ -135,6 +146,39 @@ def back(pool: Pool, number: int) -> None:
     pool.machine(number, ready=True)
 
 
+def lose(pool: Pool, number: int) -> None:
+    pool.model.machines.pop(f"m{number % 2 + 1}", None)
+
+
+def evict(pool: Pool, number: int) -> None:
+    if pool.model.pods:
+        pool.model.evict(pool.pod(number))
+
+
+def hold(pool: Pool, number: int) -> None:
+    if pool.model.pods:
+        pool.model.held.add(pool.pod(number).name)
+
+
+def silence(pool: Pool, number: int) -> None:
+    if pool.model.pods:
+        pool.model.silent.add(pool.pod(number).name)
+
+
+def spoil(pool: Pool, number: int) -> None:
+    """Somebody deletes the ring, the key, or a Service."""
+    if number % 3 == 0:
+        pool.model.key_present = False
+    else:
+        pool.model.children.pop([("ConfigMap", "chat-ring"), ("Service", "chat")][number % 3 - 1], None)
+        pool.model.ring = pool.model.ring if number % 3 == 2 else None
+
+
+def jump(pool: Pool, number: int) -> None:
+    """The next leader's clock is off."""
+    pool.model.now += (number - 3) * 40
+
+
 def crash(pool: Pool, number: int) -> None:
     pool.step(survives=number)
 
@@ -151,19 +195,21 @@ def happenings(*kinds: Callable[[Pool, int], None]) -> st.SearchStrategy[list[Ha
     return st.lists(st.tuples(st.sampled_from(kinds), st.integers(0, 6)), max_size=12)
 
 
-ANYTHING = happenings(scale, template, revert, kill, relabel, cordon, uncordon, away, back, crash, wait)
+PEOPLE = (scale, template, revert, kill, relabel, hold, spoil)
+MACHINES = (cordon, uncordon, away, back, lose, evict, silence)
+ANYTHING = happenings(*PEOPLE, *MACHINES, crash, jump, wait)
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.integers(0, 5), st.sampled_from(ROLLOUTS), ANYTHING)
+@given(st.integers(0, 5), st.sampled_from(ROLLOUTS), ANYTHING, st.booleans())
 def test_a_pool_ends_as_its_spec_asks_whatever_happened(
-    replicas: int, rollout: dict[str, int], happened: list[Happening]
+    replicas: int, rollout: dict[str, int], happened: list[Happening], tolerant: bool
 ) -> None:
     pool = Pool(replicas, rollout)
+    pool.model.tolerant = tolerant
     for disturb, number in happened:
         disturb(pool, number)
-    for number in (0, 1):
-        pool.machine(number, ready=True, leaving="")
+    pool.mend()
 
     pool.settle()
 
@@ -231,3 +277,22 @@ def test_a_deletion_always_ends(replicas: int, happened: list[Happening], surviv
 
     assert pool.model.gone
     assert created == pool.model.num_created
+
+
+@pytest.mark.parametrize("trouble", [{"leaving": "it is cordoned"}, {"ready": False}], ids=["left", "away"])
+@pytest.mark.parametrize("num_machines", [1, 2])
+def test_pods_that_tolerate_everything_do_not_come_and_go_without_end(
+    trouble: dict[str, Any], num_machines: int
+) -> None:
+    pool = Pool(3, ROLLOUTS[0], num_machines)
+    pool.model.tolerant = True
+    pool.settle()
+    for number in range(num_machines):
+        pool.machine(number, **trouble)
+    before = pool.model.num_created
+
+    for _ in range(200):
+        pool.step()
+
+    assert pool.model.num_created - before <= 2 * pool.replicas
+    assert not pool.step().actions

@@ -1,5 +1,7 @@
 """The planner as a table: roll-outs, and machines that leave, vanish or come back. Each row is a sentence."""
 
+import dataclasses
+
 import pytest
 from tests.support import builders
 from tests.support.builders import NOW, desired, loading, member, pending, ring, world
@@ -122,6 +124,40 @@ MACHINES = [
         desired(1),
         world(member(0, ready=False), machines=builders.machines(AWAY), on_ring=ring(member(0)), reports={}),
         ["publish epoch 4: chat-0-1 Offline", "create chat-0-2", "gate of chat-0-1 closes"],
+    ),
+    Row(
+        "a cordoned machine: a pod that tolerates it, and came later, stays: so would the next one",
+        desired(1),
+        world(
+            member(0),
+            loading(0, 2, created_at=NOW - 5),
+            on_ring=ring(member(0)),
+            machines=builders.machines(dataclasses.replace(CORDONED, since=NOW - 6)),
+        ),
+        [],
+    ),
+    Row(
+        "a machine is away: a replacement that tolerates that, and came there, is the last one",
+        desired(1),
+        world(
+            member(0, ready=False, gate=False),
+            pending(0, 2, machine="m1", created_at=NOW - 5),
+            machines=builders.machines(dataclasses.replace(AWAY, since=NOW - 6)),
+            on_ring=ring(member(0), offline=[0]),
+            reports={},
+        ),
+        [],
+    ),
+    Row(
+        "a machine out of service: a pod that tolerates that, and came later, is not ended by force",
+        desired(1),
+        world(
+            pending(0, 2, machine="m1", created_at=NOW - 5),
+            machines=builders.machines(dataclasses.replace(LOST, since=NOW - 6)),
+            on_ring=ring(),
+            reports={},
+        ),
+        [],
     ),
     Row(
         "a machine is away: its pod leaves when the replacement is ready",

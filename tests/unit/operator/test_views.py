@@ -105,6 +105,34 @@ def test_why_a_machine_should_be_left(spec: dict[str, Any], leaving: str) -> Non
     assert views.machine(body).leaving == leaving
 
 
+def machine_body(*taints: dict[str, Any], cordoned: bool = False, ready: str = "True") -> dict[str, Any]:
+    condition = {"type": "Ready", "status": ready, "lastTransitionTime": "2027-01-15T08:01:00Z"}
+    return {
+        "metadata": {"name": "m1", "resourceVersion": "1"},
+        "spec": {"unschedulable": cordoned, "taints": list(taints)},
+        "status": {"conditions": [condition]},
+    }
+
+
+CORDON = {"key": "node.kubernetes.io/unschedulable", "timeAdded": "2027-01-15T08:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("body", "since"),
+    [
+        (machine_body(), None),
+        (machine_body({"key": "gpu", "timeAdded": "2027-01-15T08:00:00Z"}), None),
+        (machine_body(CORDON, cordoned=True), builders.NOW),
+        (machine_body({"key": "karpenter.sh/disrupted"}, CORDON, cordoned=True), builders.NOW),
+        (machine_body(ready="Unknown"), builders.NOW + 60),
+        (machine_body(CORDON, cordoned=True, ready="False"), builders.NOW + 60),
+        (machine_body(cordoned=True), None),
+    ],
+)
+def test_since_when_something_is_wrong_with_a_machine(body: dict[str, Any], since: float | None) -> None:
+    assert views.machine(body).since == since
+
+
 def test_a_heartbeat_is_no_change() -> None:
     def body(version: str, beat: str) -> dict[str, Any]:
         ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": beat}
