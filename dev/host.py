@@ -15,6 +15,7 @@ from dev.failure import Failure
 GIB = 2**30
 DISK_BYTES = 25 * GIB
 PARTS_BUILT_BYTES = 3 * GIB
+MAX_SOCKET_CHARS = 107  # unix(7)
 IP_FREEBIND = 15  # of Linux: binds to an address that the host has not got yet
 # Those that another Kubernetes, or a registry, takes on all addresses of a host.
 PORTS = (layout.API_PORT, layout.REGISTRY_PORT, machine_parts.KUBELET_PORT, machine_parts.PROXY_HEALTH_PORT)
@@ -61,6 +62,16 @@ def _disk_is_large_enough() -> None:
         raise Failure(
             f"{free / GIB:.0f} GiB are free at {paths.home()}, {needed / GIB:.0f} are needed",
             "make room, or set KVRING_HOME to a folder on another disk",
+        )
+
+
+def _sockets_have_short_paths() -> None:
+    longest = layout.HOST.folder / "kubelet/device-plugins/kubelet.sock"
+    if len(str(longest)) > MAX_SOCKET_CHARS:
+        raise Failure(
+            f"{paths.home()} is too long a path: the address of a socket below it would have "
+            f"{len(str(longest))} characters of at most {MAX_SOCKET_CHARS}",
+            "set KVRING_HOME to a shorter one",
         )
 
 
@@ -148,6 +159,7 @@ LAWS: tuple[Callable[[], None], ...] = (
     _kernel_has_nftables,
     _kernel_has_cgroups,
     _disk_is_large_enough,
+    _sockets_have_short_paths,
     _disk_takes_an_overlay,
     _addresses_are_free,
     _ports_are_free,
