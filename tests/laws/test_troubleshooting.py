@@ -18,7 +18,7 @@ def rows() -> list[list[str]]:
 
 def last_words() -> set[str]:
     """Reasons that a node gives for its end besides a model's faults."""
-    files = ("front.py", "fetch.py")
+    files = ("__main__.py", "front.py", "fetch.py")
     text = "".join((REPO / "node/src/kvring_node" / name).read_text() for name in files)
     return set(re.findall(r'(?:Ended|ModelUnavailable)\(\s*"(\w+)"', text))
 

@@ -28,8 +28,22 @@ def main(
     engine_command: Sequence[str] = ENGINE_COMMAND,
     termination_log: Path = Path(names.TERMINATION_LOG),
 ) -> None:
-    """Serve until a signal; exits with 0, with 1 after a fault, with 2 when the settings are wrong."""
-    chosen = settings.parse(sys.argv[1:] if argv is None else argv)
+    """Serve until a signal; exits with 0, with 1 after a fault, with 2 when it cannot even begin."""
+    try:
+        code = _serve(sys.argv[1:] if argv is None else argv, engine_command, termination_log)
+    except front.Ended as error:
+        print(f"kvring_node: {error}", file=sys.stderr)
+        error.tell(termination_log)
+        code = 2
+    sys.stderr.flush()
+    os._exit(code)  # a download that was interrupted still has its thread, and it would keep the process
+
+
+def _serve(argv: Sequence[str], engine_command: Sequence[str], termination_log: Path) -> int:
+    try:
+        chosen = settings.parse(argv)
+    except settings.InvalidSettings as error:
+        raise front.Ended("InvalidSettings", str(error)) from error
     logs.configure(chosen.log_level)
     ports = front.Ports(
         engine_command=engine_command,
@@ -40,12 +54,9 @@ def main(
         termination_log=termination_log,
     )
     try:
-        code = uvloop.run(front.run(chosen, ports))
+        return uvloop.run(front.run(chosen, ports))
     except sockets.CannotStart as error:
-        print(error, file=sys.stderr)
-        code = 2
-    sys.stderr.flush()
-    os._exit(code)  # a download that was interrupted still has its thread, and it would keep the process
+        raise front.Ended("CannotStart", str(error)) from error
 
 
 if __name__ == "__main__":

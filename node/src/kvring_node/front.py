@@ -65,6 +65,11 @@ class Ended(Exception):
         super().__init__(message)
         self.reason = reason
 
+    def tell(self, termination_log: Path) -> None:
+        """Leave the last word that Kubernetes shows, where it has made a file for it."""
+        if termination_log.exists():
+            termination_log.write_text(json.dumps({"reason": self.reason, "message": str(self)}))
+
 
 class _Server(uvicorn.Server):
     """Uvicorn without its signal handlers: when to stop is decided here."""
@@ -191,9 +196,7 @@ class Front:
         if not isinstance(error, Ended):
             raise error or AssertionError("the engine's life ends with an exception")
         _log.critical("%s", error, extra={"reason": error.reason})
-        if self._ports.termination_log.exists():
-            word = json.dumps({"reason": error.reason, "message": str(error)})
-            self._ports.termination_log.write_text(word)
+        error.tell(self._ports.termination_log)
         await self._answered()
 
     async def _answered(self) -> None:

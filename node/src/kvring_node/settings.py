@@ -11,7 +11,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from kvring_contract import names, spec
 
@@ -172,8 +172,12 @@ class Settings:
     )
 
 
+class InvalidSettings(Exception):
+    """A flag or a variable is wrong; the message says which, and what to write."""
+
+
 def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from flags and environment; exits with code 2 and a remedy on stderr when one is wrong."""
+    """Settings from flags and environment. Raises `InvalidSettings`."""
     parser = _parser()
     given = _from_environment(parser, environ) | vars(parser.parse_args(argv))
     if "model" not in given:
@@ -204,8 +208,13 @@ def _traces(endpoint: str, environ: Mapping[str, str]) -> str:
     return base.rstrip("/").removesuffix(_TRACES) + _TRACES if base else ""
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InvalidSettings(f"{message}; --help tells of all settings")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
         prog="python -m kvring_node",
         description="Serve a language model over HTTP: the OpenAI API, /v1/generate, metrics and health.",
         epilog="Each flag has an environment twin: --max-model-len is KVRING_MAX_MODEL_LEN. The flag wins.",

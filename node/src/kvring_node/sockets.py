@@ -1,11 +1,13 @@
 """What a node needs of its machine to begin: a port for clients, a folder for the sockets to its engine."""
 
+import errno
 import socket
 import tempfile
 
 MAX_FOLDER_CHARS = 90
 """Of the 107 that a socket's address may have (unix(7)), names and all."""
 
+_PORT_FAULTS = (errno.EADDRINUSE, errno.EACCES)
 _REMEDY = "set TMPDIR to a short path where a file can be written"
 
 
@@ -18,8 +20,11 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise CannotStart(f"cannot listen on {host} port {port}: {error}; choose another --port") from error
+    except (OSError, UnicodeError) as error:
+        at_fault = "--port" if getattr(error, "errno", None) in _PORT_FAULTS else "--host"
+        raise CannotStart(
+            f"cannot listen on {host} port {port}: {error}; choose another {at_fault}"
+        ) from error
 
 
 def private_folder() -> "tempfile.TemporaryDirectory[str]":

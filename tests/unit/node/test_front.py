@@ -272,24 +272,46 @@ def test_a_prompt_of_megabytes_does_not_stop_other_requests(tmp_path: Path) -> N
         assert num_answered > 5, "tokenising a megabyte held up everybody else"
 
 
-def test_a_node_that_cannot_start_says_why_and_ends_with_code_2(node: Node, tmp_path: Path) -> None:
-    port = node.url.rsplit(":", 1)[1]
+@pytest.mark.parametrize(
+    ("flags", "environ", "reason", "remedy"),
+    [
+        (
+            (),
+            {"KVRING_MAX_SEQUENCES": "many"},
+            "InvalidSettings",
+            "KVRING_MAX_SEQUENCES: 'many' is not a whole",
+        ),
+        (("--colour", "red"), {}, "InvalidSettings", "--help tells of all settings"),
+        (("--port", "{taken}"), {}, "CannotStart", "choose another --port"),
+        (("--port", "0", "--host", "192.0.2.1"), {}, "CannotStart", "choose another --host"),
+        (("--port", "0", "--host", "a..b"), {}, "CannotStart", "choose another --host"),
+        (("--port", "0"), {"TMPDIR": "{long}"}, "CannotStart", "set TMPDIR to a short path"),
+    ],
+    ids=["a variable", "a flag", "a port", "an address", "no address", "a folder"],
+)
+def test_a_node_that_cannot_start_says_why_and_ends_with_code_2(
+    node: Node, flags: tuple[str, ...], environ: dict[str, str], reason: str, remedy: str, tmp_path: Path
+) -> None:
     long = tmp_path / ("x" * 90)
     long.mkdir()
-    for used, temporary, remedy in (
-        (port, tmp_path, "choose another --port"),
-        ("0", long, "set TMPDIR to a short path"),
-    ):
-        command = [sys.executable, "-m", "kvring_node", "--model", str(tmp_path)]
-        ended = subprocess.run(
-            [*command, "--host", "127.0.0.1", "--port", used],
-            check=False,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "TMPDIR": str(temporary)},
-        )
+    word = tmp_path / "last-word"
+    word.touch()
+    named = {"taken": node.url.rsplit(":", 1)[1], "long": str(long)}
+    command = [sys.executable, "-m", "tests.support.fake_node", str(word), "--", "--model", str(tmp_path)]
 
-        assert (ended.returncode, remedy in ended.stderr) == (2, True), ended.stderr
+    ended = subprocess.run(
+        [*command, "--host", "127.0.0.1", *(flag.format(**named) for flag in flags)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **{name: value.format(**named) for name, value in environ.items()}},
+    )
+
+    last = json.loads(word.read_text())
+    assert (ended.returncode, last["reason"]) == (2, reason)
+    assert remedy in last["message"]
+    assert len(ended.stderr.splitlines()) == 1
+    assert last["message"] in ended.stderr
     assert [*long.iterdir()] == []
 
 
