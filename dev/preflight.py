@@ -47,6 +47,8 @@ CLUSTER = (
     Program("mount", "mount"),
 )
 
+STARTED = frozenset({"containerd", "docker-registry"})  # by their installation, as services of the host
+
 
 def ensure(programs: Sequence[Program]) -> None:
     """Installs missing programs where that is possible, then checks the host.
@@ -92,6 +94,8 @@ def _install(missing: Sequence[Program]) -> None:
         commands.run(
             [*apt, "install", "--no-install-recommends", *packages], env=env, timeout_s=1800, remedy=by_hand
         )
+    for package in STARTED.intersection(packages):  # the cluster runs its own; nobody asked for these
+        commands.succeeds(["systemctl", "disable", "--now", f"{package}.service"])
     still = [program.name for program in missing if not program.is_there()]
     if still:
         raise failure.Failure(f"{', '.join(still)} did not come with {' '.join(packages)}", by_hand)
