@@ -157,6 +157,12 @@ def _refuse_unsupported(raw: Mapping[str, Any], traits: Traits) -> None:
             ModelFault.UNSUPPORTED_FEATURE,
             "quantised weights (quantization_config) are not supported; choose the model in bfloat16",
         )
+    if raw.get("use_bidirectional_attention") or not raw.get("is_causal", True):
+        raise ModelError(
+            ModelFault.UNSUPPORTED_FEATURE,
+            "attention to what comes later (use_bidirectional_attention, is_causal false) is not supported: "
+            "such a model embeds texts; choose one that writes",
+        )
     if rope.rotating_share(raw) != 1 and not traits.partial_rotation:
         raise ModelError(
             ModelFault.UNSUPPORTED_FEATURE,

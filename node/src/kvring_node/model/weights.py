@@ -51,16 +51,13 @@ class Weights:
             ModelError: no such tensor, a quantised one, or another shape than the config promises.
         """
         tensor = self._read(name)
+        if tensor.dtype not in READABLE:
+            raise _quantised(name, tensor.dtype)
         if tuple(tensor.shape) != shape:
             raise ModelError(
                 ModelFault.CORRUPT,
                 f"tensor {name} has shape {list(tensor.shape)}, config.json promises {list(shape)}; "
                 "fetch config and weights of one revision",
-            )
-        if tensor.dtype not in READABLE:
-            raise ModelError(
-                ModelFault.UNSUPPORTED_FEATURE,
-                f"tensor {name} is {tensor.dtype}, quantised; choose the model in bfloat16 or float32",
             )
         self._left.discard(name)
         return tensor.to(device=self._device, dtype=self._dtype)
@@ -109,8 +106,19 @@ class Weights:
             raise ModelError(
                 ModelFault.INCOMPLETE, f"tensor {name} is in no file; fetch the whole model folder"
             )
-        tensor: torch.Tensor = self._files[self._owner[name]].get_tensor(name)
+        file = self._files[self._owner[name]]
+        try:
+            tensor: torch.Tensor = file.get_tensor(name)
+        except SafetensorError as error:  # torch has no such numbers
+            raise _quantised(name, file.get_slice(name).get_dtype()) from error
         return tensor
+
+
+def _quantised(name: str, dtype: object) -> ModelError:
+    return ModelError(
+        ModelFault.UNSUPPORTED_FEATURE,
+        f"tensor {name} is {dtype}, quantised; choose the model in bfloat16 or float32",
+    )
 
 
 def _shards(folder: Path) -> list[Path]:

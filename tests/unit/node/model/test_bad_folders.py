@@ -186,6 +186,12 @@ def no_object(folder: Path) -> None:
             "choose one that writes",
         ),
         (
+            "Qwen2 that looks ahead",
+            become("Qwen2ForCausalLM", is_causal=False),
+            ModelFault.UNSUPPORTED_FEATURE,
+            "choose one that writes",
+        ),
+        (
             "quantised weights",
             edit_config(quantization_config={"quant_method": "fp8"}),
             ModelFault.UNSUPPORTED_FEATURE,

@@ -3,17 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kvring_node.model.errors import ModelError, ModelFault
 from kvring_node.model.families import windows
 from kvring_node.model.families.family import Activation, Family, Traits
 
 
 def _traits(raw: Mapping[str, Any]) -> Traits:
-    if raw.get("use_bidirectional_attention"):
-        raise ModelError(
-            ModelFault.UNSUPPORTED_FEATURE,
-            "use_bidirectional_attention is not supported: such a model embeds texts; choose one that writes",
-        )
     bias = bool(raw["attention_bias"])
     return Traits(
         windows=windows.none(raw),
