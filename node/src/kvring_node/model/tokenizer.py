@@ -59,11 +59,6 @@ class Tokenizer:
         token_id = self._tokenizer.token_to_id(self._eos_token) if self._eos_token else None
         return frozenset() if token_id is None else frozenset({token_id})
 
-    @property
-    def has_chat_template(self) -> bool:
-        """Whether `encode_chat` can be used."""
-        return self._template is not None
-
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         """Token ids of a prompt, with the special tokens that the model wants around it."""
         return self._ids(text, add_special_tokens=add_special_tokens)

@@ -119,7 +119,6 @@ def test_a_template_that_is_no_text_is_the_models_fault(folder: Path, tmp_path: 
 def test_without_a_template_chat_is_refused_and_says_what_to_use(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
     tokenizer = Tokenizer(tmp_path)
-    assert not tokenizer.has_chat_template
     with pytest.raises(TemplateError, match="/v1/completions"):
         tokenizer.encode_chat(MESSAGES)
 
