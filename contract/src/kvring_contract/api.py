@@ -21,6 +21,8 @@ _CLUSTER_NAME = reader.text(
     "a name of at most 40 lower-case letters, digits and dashes that begins with a letter",
 )
 
+_NAMESPACE = reader.text(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "the name of a namespace")
+
 
 @dataclass(frozen=True, order=True)
 class Key:
@@ -50,7 +52,7 @@ class Metadata:
         meta = body["metadata"]
         deletion = meta.get("deletionTimestamp")
         return Metadata(
-            key=Key(meta.get("namespace", "default"), meta["name"]),
+            key=Key(meta.get("namespace") or "default", meta["name"]),
             uid=meta.get("uid", ""),
             generation=meta.get("generation", 0),
             resource_version=meta.get("resourceVersion", ""),
@@ -96,9 +98,11 @@ def parse(body: Mapping[str, Any]) -> InferenceCluster:
 
     Fields that this release does not know are passed over: a newer CRD may be in the cluster already.
     """
-    if (body.get("apiVersion"), body.get("kind")) != (API_VERSION, KIND):
-        raise ParseError("kind", f"is not {KIND} of {API_VERSION}")
+    for field, right in (("kind", KIND), ("apiVersion", API_VERSION)):
+        if body.get(field) != right:
+            raise ParseError(field, f"{body.get(field)!r} is not {right}")
     root = Reader(body, "")
     name = root.child("metadata").require("name", _CLUSTER_NAME)
+    root.child("metadata").read("namespace", _NAMESPACE, "")
     spec = parsing.parse_spec(root.child("spec"), name)
     return InferenceCluster(Metadata.parse(body), spec, root.child("status").value)

@@ -37,7 +37,9 @@ def parse(at: Reader) -> Mapping[str, Any]:
 
 def _metadata(at: Reader) -> Mapping[str, Any]:
     kinds = {"labels": _LABEL, "annotations": _LONG}
-    return {name: _strings(at.child(name), kind) for name, kind in kinds.items() if name in _present(at)}
+    return {
+        name: _strings(at.child(name), kind) for name, kind in kinds.items() if at.value.get(name) is not None
+    }
 
 
 def _strings(at: Reader, parse: reader.Parse[str]) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from kvring_contract import api, names
+from kvring_contract import api, misspelt, names
 from kvring_operator import actions, desire, plan, pod
 from kvring_operator.world import World
 
@@ -56,21 +56,29 @@ def _clusters(documents: Iterable[Any]) -> Iterable[dict[str, Any]]:
         kind = document.get("kind") if isinstance(document, dict) else None
         if kind == names.KIND:
             yield document
-        elif kind in ("List", f"{names.KIND}List"):
-            yield from _clusters(document.get("items") or ())
+        elif kind in ("List", f"{names.KIND}List") and isinstance(items := document.get("items"), list):
+            yield from _clusters(items)
         elif document is not None:
             print(f"passed over: {kind or 'a document without kind'} is not {names.KIND}", file=sys.stderr)
 
 
 def _show(body: dict[str, Any], image: pod.Image, output: str) -> int:
+    meta = body.get("metadata")
+    if isinstance(meta, dict):  # the rest of it is the API server's, as in what kubectl get printed
+        body = {**body, "metadata": {name: meta.get(name) for name in ("name", "namespace")}}
     try:
         cluster = api.parse(body)
+        unknown = misspelt.fields(body)
     except api.ParseError as error:
-        print(error, file=sys.stderr)
+        unknown = (str(error),)
+    if unknown:
+        name = meta.get("name") if isinstance(meta, dict) else None
+        print("\n".join(f"{names.KIND} {name}: {what}" for what in unknown), file=sys.stderr)
         return 1
     step = plan.make(desire.derive(cluster, image), World(cluster.metadata), now=0.0)
     if output == "yaml":
-        print("---\n".join(yaml.safe_dump(manifest, sort_keys=False) for manifest in _manifests(step)))
+        for manifest in _manifests(step):
+            print(f"---\n{yaml.safe_dump(manifest, sort_keys=False)}", end="")
         return 0
     print(f"{cluster.key}: {cluster.spec.replicas} members, {len(step.actions)} actions")
     for action in step.actions:

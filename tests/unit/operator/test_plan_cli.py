@@ -37,6 +37,30 @@ def test_manifests_are_yaml_that_can_be_applied(file: Path, capsys: pytest.Captu
     assert made[-1]["spec"]["containers"][0]["image"] == "mine:1"
 
 
+def test_manifests_of_two_resources_are_documents_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "both.yaml"
+    path.write_text(yaml.safe_dump_all([builders.body(1), builders.body(0, name="other")]))
+
+    assert plan_cli.main(["-f", str(path), "-o", "yaml"]) == 0
+    made = [body["metadata"]["name"] for body in yaml.safe_load_all(capsys.readouterr().out)]
+    assert made == ["chat", "chat-members", "chat", "chat-0-1", "other", "other-members", "other"]
+
+
+def test_what_kubectl_printed_of_a_resource_is_read_like_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "got.yaml"
+    meta = {"deletionTimestamp": "2027-01-15T08:00:00Z", "managedFields": [{"manager": "kubectl"}]}
+    body = builders.body(1)
+    status = {"ring": {"epoch": 3}, "conditions": [{"type": "Ready"}]}
+    path.write_text(yaml.safe_dump({**body, "metadata": body["metadata"] | meta, "status": status}))
+
+    assert plan_cli.main(["-f", str(path)]) == 0
+    assert "default/chat: 1 members" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -49,6 +73,20 @@ def test_manifests_are_yaml_that_can_be_applied(file: Path, capsys: pytest.Captu
             ),
             "spec.template.spec.containers[0].env: is not a list",
         ),
+        (
+            yaml.safe_dump({**builders.body(1), "spec": {"replica": 3, "model": {"uri": "pvc://m"}}}),
+            "InferenceCluster chat: spec.replica: unknown field; did you mean spec.replicas?",
+        ),
+        (yaml.safe_dump({**builders.body(1), "apiVersion": "kvring.dev/v1"}), "is not kvring.dev/v1alpha1"),
+        (
+            yaml.safe_dump({**builders.body(1), "metadata": {"name": "chat", "namespace": 5}}),
+            "metadata.namespace: 5 is not the name of a namespace",
+        ),
+        (
+            "kind: InferenceCluster\napiVersion: kvring.dev/v1alpha1\nmetadata: chat",
+            "'chat' is not an object",
+        ),
+        ("kind: List\nitems: 5", "there is no InferenceCluster in it"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_field(
