@@ -103,7 +103,7 @@ def _wait_for_pool(cluster: Target, name: str, image: images.Reference) -> None:
                 step.note(f"{len(old)} of {len(staying)} pods still run another image than {image.tag}")
             return not old
 
-        describe = f"kubectl describe infc {name} --namespace={NAMESPACE} says why; then repeat, also to wait on"
+        describe = f"kubectl describe infc {name} --namespace={NAMESPACE} says why; repeat to wait on"
         wait.until(is_ready, f"{name} is not Ready", POOL_READY_S, lambda: describe)
 
 
