@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import re
 import shutil
 import socket
 import tempfile
@@ -148,10 +149,12 @@ def rules_missing(chain: str, listed: str) -> list[str]:
     """What to add to one of the host's chains, as nft lists it, if it drops by default what pods send."""
     if "policy drop" not in listed:
         return []
+    named = re.findall(r"\b(?:\d+\.){3}\d+(?:/\d+)?", listed)
+    excepted = [ipaddress.IPv4Network(text, strict=False) for text in named]
     return [
         f"iptables -I {chain} {side} {network} -j ACCEPT"
         for name, side, network in FIREWALL
-        if name == chain and network not in listed
+        if name == chain and not any(ipaddress.IPv4Network(network).subnet_of(known) for known in excepted)
     ]
 
 

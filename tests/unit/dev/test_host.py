@@ -9,6 +9,8 @@ from dev.cluster import layout
 ACCEPTS = "chain FORWARD {\n type filter hook forward priority filter; policy accept;\n}"
 DROPS = "chain FORWARD {\n type filter hook forward priority filter; policy drop;\n}"
 EXCEPTS = DROPS.replace("}", " ip saddr 10.244.0.0/16 counter accept\n}")
+INPUT = ["iptables -I INPUT -s 10.244.0.0/16 -j ACCEPT", "iptables -I INPUT -s 10.250.0.0/16 -j ACCEPT"]
+FORWARD = [f"iptables -I FORWARD {side} 10.244.0.0/16 -j ACCEPT" for side in ("-s", "-d")]
 
 
 @pytest.mark.parametrize(
@@ -16,22 +18,11 @@ EXCEPTS = DROPS.replace("}", " ip saddr 10.244.0.0/16 counter accept\n}")
     [
         ("no such chain", "FORWARD", "", []),
         ("accepting by default", "FORWARD", ACCEPTS, []),
-        (
-            "forwarding nothing, as Docker leaves it",
-            "FORWARD",
-            DROPS,
-            [
-                "iptables -I FORWARD -s 10.244.0.0/16 -j ACCEPT",
-                "iptables -I FORWARD -d 10.244.0.0/16 -j ACCEPT",
-            ],
-        ),
+        ("forwarding nothing, as Docker leaves it", "FORWARD", DROPS, FORWARD),
         ("the same with our remedy applied", "FORWARD", EXCEPTS, []),
-        (
-            "taking nothing in, as ufw leaves it",
-            "INPUT",
-            DROPS,
-            ["iptables -I INPUT -s 10.244.0.0/16 -j ACCEPT", "iptables -I INPUT -s 10.250.0.0/16 -j ACCEPT"],
-        ),
+        ("taking nothing in, as ufw leaves it", "INPUT", DROPS, INPUT),
+        ("an exception for more than that", "INPUT", EXCEPTS.replace("10.244.0.0/16", "10.0.0.0/8"), []),
+        ("an exception for somebody else", "INPUT", EXCEPTS.replace("10.244.0.0/16", "10.9.8.7"), INPUT),
         ("half of the remedy", "INPUT", EXCEPTS, ["iptables -I INPUT -s 10.250.0.0/16 -j ACCEPT"]),
     ],
 )
