@@ -28,7 +28,9 @@ class Node:
         self.last_word = folder / "termination-log"
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, stderr=log, stdout=log, env=environment)
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, stderr=log, stdout=log, env=environment, process_group=0
+            )
         self.url = f"http://127.0.0.1:{self._port()}"
         self.http = httpx.Client(base_url=self.url, timeout=30.0)
 

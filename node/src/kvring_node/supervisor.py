@@ -13,8 +13,16 @@ class EngineProcess:
 
     @staticmethod
     async def start(command: Sequence[str]) -> "EngineProcess":
-        """Start `command`; it must end by itself when this process dies."""
-        return EngineProcess(await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL))
+        """Start `command`; it must end by itself when this process dies.
+
+        It has a session of its own: a signal to our process group, as `timeout` and shells send it, would end
+        the engine in the middle of what we are about to drain.
+        """
+        return EngineProcess(
+            await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+            )
+        )
 
     @property
     def pid(self) -> int:

@@ -2,11 +2,12 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -45,12 +46,16 @@ def test_the_front_never_loads_torch() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-def test_sigterm_lets_running_requests_finish_and_ends_well(node: Node) -> None:
+@pytest.mark.parametrize("ends", [os.kill, os.killpg], ids=["the node", "its process group"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_running_requests_finish_and_ends_well(
+    node: Node, ends: Callable[[int, int], None], number: int
+) -> None:
     with ThreadPoolExecutor() as pool:
         running = pool.submit(httpx.post, f"{node.url}/v1/completions", json=LONG, timeout=30)
         wait_running(node)
 
-        node.terminate()
+        ends(node.process.pid, number)
         poll.until(lambda: not node.is_ready(), what="not ready", within_s=2, every_s=0.02)
 
         assert running.result().json()["choices"][0]["text"] == "abc" * 33 + "a"
