@@ -78,6 +78,7 @@ class ApiDouble:
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str]] = []
+        self.queries: list[str] = []
         self.slow_s = 0.0
         self.num_watches = 0
         self._versions = itertools.count(100)
@@ -155,6 +156,7 @@ class ApiDouble:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self.requests.append((request.method, request.path))
+        self.queries.append(request.query_string)
         if self.slow_s:
             await asyncio.sleep(self.slow_s)
         try:

@@ -170,9 +170,13 @@ class Kube:
             raise ApiError(0, "Unreachable", f"watch of {resource.plural}: {error!r}") from error
 
     async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> Object:
-        """Make an object; raises `Conflict` when the name is taken."""
+        """Make an object; raises `Conflict` when the name is taken.
+
+        Unknown fields, which an overlay may hold, are refused: by default they would be dropped in silence.
+        """
         path = resource.path(manifest["metadata"].get("namespace", ""))
-        return await self._call("POST", path, manifest, query={"fieldManager": names.FIELD_MANAGER})
+        query = {"fieldManager": names.FIELD_MANAGER, "fieldValidation": "Strict"}
+        return await self._call("POST", path, manifest, query)
 
     async def apply(self, resource: Resource, manifest: Mapping[str, Any], subresource: str = "") -> Object:
         """Server-side apply: our fields become as written, also where another manager holds them."""

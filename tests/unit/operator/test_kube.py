@@ -112,6 +112,15 @@ async def test_each_refusal_has_its_kind(
     assert (code, "why not", general, fault) == (error.code, error.message, error.general, error.fault)
 
 
+async def test_a_field_that_an_overlay_misspells_is_refused_by_the_api_server(
+    api: ApiDouble, kube: Kube
+) -> None:
+    """As a Deployment's would be: else the pod would come without it, and nobody would know."""
+    await kube.create(PODS, pod("a"))
+
+    assert "fieldValidation=Strict" in api.queries[-1]
+
+
 async def test_a_taken_name_is_one_conflict_and_a_busy_quota_another(api: ApiDouble, kube: Kube) -> None:
     await kube.create(PODS, pod("a"))
     with pytest.raises(AlreadyExists):
