@@ -122,7 +122,12 @@ class Hands:
             return False
         if answer.fencing > fencing:
             _log.warning(
-                "%s follows a newer leader (%d, we are %d)", action.pod.name, answer.fencing, fencing
+                "%s follows a newer leader (fencing epoch %d, ours is %d). If that stays, another release "
+                "watches this namespace, too: give each its own watchNamespaces. Or our Lease was restored "
+                "from a backup: delete it, and the next one begins above.",
+                action.pod.name,
+                answer.fencing,
+                fencing,
             )
         metrics.ACTIONS.labels(_name(action), "done" if obeyed else "failed").inc()
         return obeyed
@@ -284,6 +289,10 @@ def _refusal(action: actions.Action, error: ApiError) -> Refusal:
             f"{_name(action)}: {text}. The API server failed at it ({error.code}); if a webhook is named, "
             "mend or remove it. It is tried again by itself.",
         )
+    if "failed quota" in text:  # it counts something that the pod does not name
+        return Refusal(
+            Reason.QUOTA_EXCEEDED, f"{text}. Set it in spec.resources, for a sidecar in spec.template."
+        )
     if "exceeded quota" in text:
         return Refusal(
             Reason.QUOTA_EXCEEDED, f"{text}. Raise the quota, or lower spec.replicas or spec.resources."
@@ -315,6 +324,8 @@ def _note(action: actions.Action) -> list[Note]:
             return [Note(Reason.RING_TURNED, reason)]
         case actions.ApplyChild(manifest, reason, heals=True):
             return [Note(Reason.CHILD_HEALED, f"{manifest['kind']} {manifest['metadata']['name']}: {reason}")]
+        case actions.MakeKey(reason, heals=True):
+            return [Note(Reason.CHILD_HEALED, reason)]
         case actions.Relabel(pod, _, reason):
             return [Note(Reason.LABELS_HEALED, f"{pod.name}: {reason}")]
         case _:

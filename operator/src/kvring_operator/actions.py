@@ -24,14 +24,15 @@ class RemoveFinalizer:
 
 @dataclass(frozen=True)
 class MakeKey:
-    """Make the Secret with a new random key, or put one into a Secret that has none."""
+    """Make the Secret with a new random key, or put one into a Secret that has none; `heals` a lost one."""
 
     reason: str
+    heals: bool = False
 
 
 @dataclass(frozen=True)
 class ApplyChild:
-    """Make a Service or PodDisruptionBudget what it should be; `heals` when somebody had changed it."""
+    """Make a Service or PodDisruptionBudget what it should be; `heals` when it was so before."""
 
     manifest: Mapping[str, Any]
     reason: str

@@ -138,7 +138,8 @@ def pod_cannot_be_scheduled(case: Case) -> Violation | None:
                 f"{pod.name}: {pod.unschedulable}. "
                 f"Create the claim in namespace {case.desired.key.namespace}, or correct spec.model.uri.",
             )
-        return Violation(Reason.UNSCHEDULABLE, f"{pod.name}: {pod.unschedulable} {_room(case, pod)}")
+        told = f"{pod.name}: {pod.unschedulable.rstrip('. ')}. {_room(case, pod)}"
+        return Violation(Reason.UNSCHEDULABLE, told)
     return None
 
 
@@ -146,8 +147,11 @@ def pod_was_evicted(case: Case) -> Violation | None:
     """The kubelet gave a pod up; another one takes its place."""
     for pod in case.world.pods:
         if pod.ended and not pod.deleting:
+            why = " ".join(filter(None, (pod.reason, pod.message.rstrip(". "))))
             return Violation(
-                Reason.EVICTED, f"{pod.name} was given up by {pod.machine}: {pod.reason} {pod.message}"
+                Reason.EVICTED,
+                f"{pod.name} was given up by {pod.machine or 'its machine'}: {why}. Another one is made; "
+                "if that repeats, raise spec.resources.requests to what the members use.",
             )
     return None
 
@@ -170,7 +174,7 @@ def machine_is_away(case: Case) -> Violation | None:
         if case.world.machine_away(pod):
             return Violation(
                 Reason.MACHINE_AWAY,
-                f"{pod.name}: machine {pod.machine} is not ready; "
+                f"{pod.name}: machine {pod.machine} is not ready (see: kubectl describe node {pod.machine}); "
                 "a replacement is made elsewhere if there is room. "
                 "If the machine is lost for good, delete its Node object.",
             )
@@ -218,6 +222,10 @@ def _where(pod: Pod, one: Container) -> str:
 
 
 def _room(case: Case, pod: Pod) -> str:
+    if "scheduling gates" in pod.unschedulable:
+        return "Whoever set spec.schedulingGates of the pod, such as a queue, has to lift them."
+    if "volume" in pod.unschedulable.lower() and "Insufficient" not in pod.unschedulable:
+        return f"See what its volumes lack: kubectl describe pvc -n {case.desired.key.namespace}"
     limits = case.spec.resources.limits
     devices = sorted(name for name in limits if "/" in name)
     if any(name in pod.unschedulable for name in devices):

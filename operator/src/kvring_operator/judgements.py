@@ -7,7 +7,7 @@ do.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kvring_contract import api
+from kvring_contract import api, names
 from kvring_contract import status as statuses
 from kvring_contract.names import Condition, MemberState
 from kvring_operator import checks, members
@@ -115,7 +115,14 @@ def _model_loaded(case: Case, plan: Plan) -> Verdict:
         return Verdict(
             Condition.MODEL_LOADED, FALSE, violation.reason, f"{violation.message} (not loaded: {slots})"
         )
-    return Verdict(Condition.MODEL_LOADED, FALSE, Reason.LOADING, f"waiting for {slots} to load {name}")
+    message = f"waiting for {slots} to load {name}"
+    made = [pod for pod in case.staying if pod.slot in missing and pod.container.waiting]
+    if made:
+        message += (
+            f"; {made[0].name} is at {made[0].container.waiting}: if it stays there, an image or a volume "
+            f"does not come, see: kubectl describe pod {made[0].name}"
+        )
+    return Verdict(Condition.MODEL_LOADED, FALSE, Reason.LOADING, message)
 
 
 def _ring_converged(case: Case, plan: Plan) -> Verdict:
@@ -127,10 +134,16 @@ def _ring_converged(case: Case, plan: Plan) -> Verdict:
         if members.active(ring, pod) and not members.acknowledged(case.world, pod, ring)
     )
     if lagging:
-        message = f"epoch {ring.epoch} is not acknowledged by {', '.join(lagging[:10])}"
+        message = (
+            f"epoch {ring.epoch} is not acknowledged by {', '.join(lagging[:10])}; if that stays, see that "
+            f"NetworkPolicies let the operator reach port {names.NODE_PORT}"
+        )
         return Verdict(Condition.RING_CONVERGED, FALSE, Reason.EPOCH_SPREADING, message)
     if offline:
-        message = f"slots {', '.join(map(str, offline))} of epoch {ring.epoch} have no live pod"
+        message = (
+            f"slots {', '.join(map(str, offline[:10]))} of epoch {ring.epoch} have no live pod; "
+            "ModelLoaded says what keeps it"
+        )
         return Verdict(Condition.RING_CONVERGED, FALSE, Reason.MEMBERS_CHANGING, message)
     message = f"every member on the ring ({len(ring.members)}) holds epoch {ring.epoch}"
     return Verdict(Condition.RING_CONVERGED, TRUE, Reason.ACKNOWLEDGED, message)
@@ -160,7 +173,8 @@ def _cache_compatible(case: Case) -> Verdict:
     }
     if len(prints) > 1:
         message = (
-            f"members differ in model, dtype or page size ({', '.join(sorted(prints))}): they share no pages"
+            f"members differ in model, dtype or page size ({', '.join(sorted(prints))}): they share no "
+            "pages; if no roll-out is under way, the model's files differ between machines"
         )
         return Verdict(Condition.CACHE_COMPATIBLE, FALSE, Reason.FINGERPRINTS_DIFFER, message)
     message = (

@@ -79,15 +79,17 @@ def make(desired: Desired, world: World, now: float) -> Plan:
 
 
 def _foundations(desired: Desired, world: World) -> Iterable[Action]:
-    """What must be there before a pod is."""
+    """What must be there before a pod is. What is missing after the first visit, somebody took away."""
+    known = "ring" in world.status
     if names.FINALIZER not in world.metadata.finalizers:
         yield AddFinalizer("members are to leave in order when the resource is deleted")
     if not world.key_present:
-        yield MakeKey(f"Secret {pod.secret_name(desired.key)} holds no key, and members mount it")
+        told = f"Secret {pod.secret_name(desired.key)} holds no key, and members mount it"
+        yield MakeKey(told, heals=known)
     for manifest in desired.children:
         found = world.children.get((manifest["kind"], manifest["metadata"]["name"]))
         if found is None:
-            yield ApplyChild(manifest, "it does not exist")
+            yield ApplyChild(manifest, "it does not exist", heals=known)
         elif not children.fits(manifest, found):
             yield ApplyChild(manifest, "somebody changed it", heals=True)
 

@@ -157,8 +157,9 @@ def _exit(ended: Mapping[str, Any]) -> world.Exit:
 
 
 def _unschedulable(scheduled: Mapping[str, Any]) -> str:
-    refused = scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable"
-    return scheduled.get("message", "") if refused else ""
+    """No room, a scheduling gate that somebody set, or a fault of the scheduler, in its own words."""
+    refused = scheduled.get("status") == "False"
+    return (scheduled.get("message") or scheduled.get("reason", "")) if refused else ""
 
 
 def _is_true(condition: Mapping[str, Any] | None) -> bool:

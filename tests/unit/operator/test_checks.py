@@ -107,10 +107,30 @@ ROWS = [
         "Create the claim",
     ),
     Row(
+        "a volume that no machine can have",
+        world(
+            pending(0, unschedulable="0/1 nodes are available: 1 node(s) had volume node affinity conflict.")
+        ),
+        "Unschedulable",
+        "conflict. See what its volumes lack: kubectl describe pvc -n default",
+    ),
+    Row(
+        "a volume here, and no room there",
+        world(pending(0, unschedulable="1 Insufficient cpu, 1 node(s) had volume node affinity conflict.")),
+        "Unschedulable",
+        "Add machines",
+    ),
+    Row(
+        "a queue that has not let the pod go yet",
+        world(pending(0, unschedulable="Scheduling is blocked due to non-empty scheduling gates")),
+        "Unschedulable",
+        "such as a queue, has to lift them",
+    ),
+    Row(
         "a pod that a machine put out",
         world(pending(0, phase=Phase.FAILED, reason="Evicted", message="DiskPressure")),
         "Evicted",
-        "DiskPressure",
+        "given up by its machine: Evicted DiskPressure. Another one is made",
     ),
     Row(
         "a quota that is used up",

@@ -18,7 +18,16 @@ from kvring_operator.__main__ import allowed, until_crd
 from kvring_operator.clock import SystemClock
 from kvring_operator.kube import Kube
 from kvring_operator.nodes import NoAnswer, Nodes
-from kvring_operator.resources import BUDGETS, CLUSTERS, CONFIG_MAPS, PODS, SECRETS, SERVICES, Resource
+from kvring_operator.resources import (
+    BUDGETS,
+    CLUSTERS,
+    CONFIG_MAPS,
+    EVENTS,
+    PODS,
+    SECRETS,
+    SERVICES,
+    Resource,
+)
 
 OTHER = Key("default", "other")
 
@@ -189,6 +198,26 @@ async def test_our_secret_without_its_key_gets_a_new_one(house: House) -> None:
     house.wake()
 
     await until(lambda: bool((house.api.get(SECRETS, "default", "chat-internal") or {}).get("data")))
+
+
+@pytest.mark.parametrize(
+    ("resource", "name"), [(SERVICES, "chat"), (BUDGETS, "chat"), (SECRETS, "chat-internal")]
+)
+async def test_what_somebody_deleted_comes_back_and_it_is_said(
+    house: House, resource: Resource, name: str
+) -> None:
+    house.create(1)
+    house.wake()
+    await house.settle("chat-0-1")
+    assert "ChildHealed" not in {event["reason"] for event in house.api.all(EVENTS)}
+
+    house.api.take(resource, "default", name)
+    house.wake()
+
+    await until(lambda: house.api.get(resource, "default", name) is not None)
+    await until(lambda: "ChildHealed" in {event["reason"] for event in house.api.all(EVENTS)})
+    (note,) = [event["note"] for event in house.api.all(EVENTS) if event["reason"] == "ChildHealed"]
+    assert f"{resource.kind} {name}" in note
 
 
 async def test_a_service_that_lost_its_label_gets_it_back(house: House) -> None:

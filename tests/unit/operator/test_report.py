@@ -9,7 +9,7 @@ from tests.support.builders import NOW, desired, loading, member, ring, world
 
 from kvring_contract import api
 from kvring_operator import checks, plan, report
-from kvring_operator.world import World
+from kvring_operator.world import Container, World
 
 
 def made(found: World, replicas: int = 2, now: float = NOW, **spec: Any) -> report.Report:
@@ -34,6 +34,12 @@ TABLE = [
         world(member(0), loading(1), on_ring=ring(member(0))),
         2,
         {"Ready": "False Loading", "ModelLoaded": "False Loading", "Progressing": "True MembersChanging"},
+    ),
+    (
+        "a pool whose pod waits for a volume that nobody brings",
+        world(loading(0, container=Container(waiting="ContainerCreating")), on_ring=ring()),
+        1,
+        {"Ready": "False Loading", "Degraded": "False Healthy"},
     ),
     (
         "a pool of none",
@@ -68,6 +74,14 @@ def test_conditions(sentence: str, found: World, replicas: int, wanted: dict[str
     told = conditions(made(found, replicas).status)
 
     assert wanted.items() <= told.items()
+
+
+def test_a_pod_that_does_not_begin_is_named_with_the_command_that_says_why() -> None:
+    found = world(loading(0, container=Container(waiting="ContainerCreating")), on_ring=ring())
+    messages = {entry["type"]: entry["message"] for entry in made(found, 1).status["conditions"]}
+
+    assert "kubectl describe pod chat-0-1" in messages["ModelLoaded"]
+    assert messages["Ready"] == messages["ModelLoaded"]
 
 
 def test_a_resource_that_is_being_deleted_says_so_and_asks_for_nothing() -> None:

@@ -105,6 +105,21 @@ def test_why_a_machine_should_be_left(spec: dict[str, Any], leaving: str) -> Non
     assert views.machine(body).leaving == leaving
 
 
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ({"status": "True"}, ""),
+        ({"status": "False", "reason": "Unschedulable", "message": "no room"}, "no room"),
+        ({"status": "False", "reason": "SchedulingGated", "message": "gates"}, "gates"),
+        ({"status": "False", "reason": "SchedulerError"}, "SchedulerError"),
+    ],
+)
+def test_why_a_pod_is_not_scheduled(condition: dict[str, str], told: str) -> None:
+    found = views.pod(pod_body(conditions=[{"type": "PodScheduled", **condition}]))
+
+    assert found.unschedulable == told
+
+
 def machine_body(*taints: dict[str, Any], cordoned: bool = False, ready: str = "True") -> dict[str, Any]:
     condition = {"type": "Ready", "status": ready, "lastTransitionTime": "2027-01-15T08:01:00Z"}
     return {
