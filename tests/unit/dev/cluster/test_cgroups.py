@@ -32,6 +32,12 @@ def test_version_1_gets_a_cgroup_in_every_hierarchy_and_a_filled_cpuset(version_
 def test_version_2_gets_one_cgroup_below_a_root_that_hands_its_controllers_down(version_2: Path) -> None:
     cgroups.make("kvring-m2", version_2)
     assert (version_2 / "kvring-m2").is_dir()
+    assert (version_2 / "cgroup.subtree_control").read_text() == "+cpu +cpuset +memory +pids +hugetlb"
+
+
+def test_a_controller_that_the_kernel_has_not_is_not_asked_for(version_2: Path) -> None:
+    (version_2 / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
+    cgroups.make("kvring-m2", version_2)
     assert (version_2 / "cgroup.subtree_control").read_text() == "+cpu +cpuset +memory +pids"
 
 
