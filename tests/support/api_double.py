@@ -80,6 +80,8 @@ class ApiDouble:
         self.requests: list[tuple[str, str]] = []
         self.queries: list[str] = []
         self.slow_s = 0.0
+        self.splash = ""
+        """What a proxy before the API server answers to everything, with 200."""
         self.num_watches = 0
         self._versions = itertools.count(100)
         self._version = 99
@@ -161,6 +163,8 @@ class ApiDouble:
             await asyncio.sleep(self.slow_s)
         try:
             self._inject(request)
+            if self.splash:
+                return web.Response(text=self.splash, content_type="text/html")
             if (found := discovery.answer(request.path)) is not None:
                 return web.json_response(found)
             plural, namespace, name, sub = _parse(request.path)

@@ -166,7 +166,7 @@ class Kube:
                     raise _error(response.status, await response.read())
                 async for line in _lines(response.content):
                     yield _event(json.loads(line))
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise ApiError(0, "Unreachable", f"watch of {resource.plural}: {error!r}") from error
 
     async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> Object:
@@ -231,9 +231,9 @@ class Kube:
                 content = await response.read()
                 if response.status >= 400:
                     raise _error(response.status, content)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                parsed: Object = json.loads(content)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise ApiError(0, "Unreachable", f"{method} {path}: {error!r}") from error
-        parsed: Object = json.loads(content)
         return parsed
 
     def _url(self, path: str) -> str:

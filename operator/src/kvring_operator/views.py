@@ -55,7 +55,7 @@ def pod(body: Mapping[str, Any]) -> world.Pod:
         created_at=moments.parse(meta["creationTimestamp"]),
         draining_since=_moment(notes.get(names.ANNOTATION_DRAINING_SINCE)),
         deleting="deletionTimestamp" in meta,
-        phase=world.Phase(status.get("phase", "Pending")),
+        phase=_phase(status.get("phase", "Pending")),
         reason=status.get("reason", ""),
         message=status.get("message", ""),
         container=containers.pop(names.CONTAINER, world.Container()),
@@ -105,6 +105,11 @@ def child(body: Mapping[str, Any]) -> Mapping[str, Any]:
         if key not in ("managedFields", "resourceVersion")
     }
     return {**{key: value for key, value in body.items() if key != "status"}, "metadata": meta}
+
+
+def _phase(text: str) -> world.Phase:
+    """The API server keeps whatever somebody wrote."""
+    return world.Phase(text) if text in list(world.Phase) else world.Phase.UNKNOWN
 
 
 def _moment(text: str | None) -> float | None:

@@ -142,6 +142,17 @@ async def test_no_answer_says_nothing_about_the_request() -> None:
     assert caught.value.general
 
 
+async def test_an_answer_that_is_no_json_is_no_answer(api: ApiDouble, kube: Kube) -> None:
+    """A proxy's page, with 200: it ends neither the Lease's renewal nor a cache."""
+    api.splash = "<html>Back soon</html>\n"
+
+    with pytest.raises(ApiError) as caught:
+        await kube.get(PODS, "default", "a")
+    assert caught.value.general
+    with pytest.raises(ApiError):
+        await anext(kube.watch(PODS, "", "", "1"))
+
+
 async def test_a_watch_tells_changes_since_a_version(api: ApiDouble, kube: Kube) -> None:
     api.put(PODS, pod("old"))
     page = await kube.list_page(PODS, "", "", 10, "")

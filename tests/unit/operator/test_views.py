@@ -82,6 +82,13 @@ def test_the_engines_container_is_known_among_the_others() -> None:
     assert found.others[1].waiting == "ErrImagePull"
 
 
+@pytest.mark.parametrize(
+    ("told", "phase"), [("Running", "Running"), ("Unknown", "Unknown"), ("x", "Unknown")]
+)
+def test_a_phase_that_nobody_knows_is_unknown(told: str, phase: str) -> None:
+    assert views.pod(pod_body(phase=told)).phase == phase
+
+
 def test_the_gate_and_readiness_are_two_things() -> None:
     conditions = [{"type": names.READINESS_GATE, "status": "True"}, {"type": "Ready", "status": "False"}]
 
