@@ -10,7 +10,7 @@ mkdir -p "$home"
 say() { printf '%s\n' "$*" >&2; }
 
 find_python() { # the first interpreter of 3.11 or newer that can make a virtual environment
-    for candidate in ${PYTHON:-} python3.11 python3.12 python3.13 python3 /usr/bin/python3; do
+    for candidate in ${PYTHON:-} python3.11 python3.12 python3.13 python3.14 python3 /usr/bin/python3; do
         if "$candidate" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             command -v "$candidate"
             return
@@ -19,15 +19,14 @@ find_python() { # the first interpreter of 3.11 or newer that can make a virtual
     return 1
 }
 
+if ! find_python >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    say "venv: installing python3 and python3-venv from Debian"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3 python3-venv; } >&2 ||
+        say "venv: they could not be installed"
+fi
 if ! python=$(find_python); then
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        say "venv: installing python3 and python3-venv from Debian"
-        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3 python3-venv >&2
-        python=$(find_python)
-    else
-        say "venv: Python 3.11 or newer with venv is needed. Install it, or name one: make venv PYTHON=/path/to/python3.12"
-        exit 1
-    fi
+    say "venv: Python 3.11 or newer with venv is needed. Install it, or name one: make venv PYTHON=/path/to/python3.12"
+    exit 1
 fi
 
 uv="$home/tools/uv-$uv_version/bin/uv"
