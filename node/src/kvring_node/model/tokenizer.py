@@ -34,7 +34,11 @@ class Tokenizer:
         """
         path = folder / "tokenizer.json"
         if not path.is_file():
-            raise ModelError(ModelFault.INCOMPLETE, f"{path} is missing; fetch the whole model folder")
+            raise ModelError(
+                ModelFault.INCOMPLETE,
+                f"{path} is missing; fetch the whole model folder, or let transformers make it of what is "
+                "there (AutoTokenizer.from_pretrained(folder).save_pretrained(folder))",
+            )
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exception for every broken file
@@ -44,11 +48,13 @@ class Tokenizer:
         # A tokenizer may remember how its training data was cut; a prompt is taken as it is.
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        config = read_json_if_there(folder / "tokenizer_config.json")
+        settings = read_json_if_there(folder / "special_tokens_map.json") | config
+        named = _named_tokens(settings)
+        _make_special(self._tokenizer, {*named.values()}, _listed_tokens(settings))
         self._spelling = Spelling(self._tokenizer)
         added = self._tokenizer.get_added_tokens_decoder()
         self._special = frozenset(token_id for token_id, token in added.items() if token.special)
-        config = read_json_if_there(folder / "tokenizer_config.json")
-        named = _special_tokens(read_json_if_there(folder / "special_tokens_map.json") | config)
         self._eos_token = named.get("eos_token")
         source = chat_template.source_in(folder, config)
         self._template = None if source is None else ChatTemplate(source, named, strftime_now)
@@ -176,8 +182,31 @@ def _whole_characters(tail: list[int], spell: Callable[[int], bytes]) -> tuple[l
     return tail[first:], max(num_whole - first, 0)
 
 
-def _special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
-    """Those of the settings that name a token: as text, or as an object with its properties."""
-    values = {name: value for name, value in config.items() if name.endswith("_token")}
-    texts = {name: one.get("content") if isinstance(one, dict) else one for name, one in values.items()}
-    return {name: text for name, text in texts.items() if isinstance(text, str)}
+def _make_special(tokenizer: tokenizers.Tokenizer, named: set[str], listed: set[str]) -> None:
+    """Those of the vocabulary, as transformers does: tokenizer.json may hold them as words like any other."""
+    added = {token.content: token for token in tokenizer.get_added_tokens_decoder().values()}
+    for text in named | (listed - added.keys()):
+        token = added.get(text, tokenizers.AddedToken(text, normalized=False))
+        if not token.special and tokenizer.token_to_id(text) is not None:
+            token.special = True
+            tokenizer.add_special_tokens([token])
+
+
+def _named_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Special tokens that have a name, by which a template may call them."""
+    extra = settings.get("extra_special_tokens")
+    values = {**settings, **(extra if isinstance(extra, dict) else {})}
+    texts = {name: _text(value) for name, value in values.items() if name.endswith("_token")}
+    return {name: text for name, text in texts.items() if text is not None}
+
+
+def _listed_tokens(settings: Mapping[str, Any]) -> set[str]:
+    """Special tokens without a name."""
+    lists = settings.get("additional_special_tokens"), settings.get("extra_special_tokens")
+    return {text for one in lists if isinstance(one, list) for text in one if isinstance(text, str)}
+
+
+def _text(token: Any) -> str | None:
+    """Of a token that stands there as text, or as an object with its properties."""
+    text = token.get("content") if isinstance(token, dict) else token
+    return text if isinstance(text, str) else None
