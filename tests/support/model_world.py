@@ -113,6 +113,12 @@ class ModelWorld:
         """Somebody deletes a pod without asking."""
         self._change(pod, deleting=True, ready=False)
 
+    def lose(self, machine: str) -> None:
+        """A machine is gone, and its Node object with it."""
+        self.machines.pop(machine, None)
+        for pod in [pod for pod in self.pods.values() if pod.machine == machine]:
+            self._change(pod, ready=False)
+
     def evict(self, pod: Pod) -> None:
         """The kubelet gives a pod up."""
         self._change(pod, phase=Phase.FAILED, reason="Evicted", ready=False, container=Container())

@@ -147,7 +147,7 @@ def back(pool: Pool, number: int) -> None:
 
 
 def lose(pool: Pool, number: int) -> None:
-    pool.model.machines.pop(f"m{number % 2 + 1}", None)
+    pool.model.lose(f"m{number % 2 + 1}")
 
 
 def evict(pool: Pool, number: int) -> None:
