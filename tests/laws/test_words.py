@@ -1,7 +1,6 @@
 """Product code holds no unfinished part, swallowed error or bare ignore; documents link to what is there."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,13 @@ REPO = Path(__file__).parents[2]
 PRODUCT = ("contract", "operator", "node")
 
 
-def tracked(*patterns: str) -> list[Path]:
-    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns]
-    names = subprocess.run(listing, cwd=REPO, capture_output=True, text=True, check=True).stdout.splitlines()
-    return [REPO / name for name in names if (REPO / name).is_file()]
-
-
 def product_code() -> list[Path]:
-    return [p for folder in PRODUCT for p in tracked(f"{folder}/**/*.py")]
+    return [path for folder in PRODUCT for path in (REPO / folder).rglob("*.py")]
+
+
+def pages() -> list[Path]:
+    folders = [path for path in REPO.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    return [*REPO.glob("*.md"), *(page for folder in folders for page in folder.rglob("*.md"))]
 
 
 FORBIDDEN = [
@@ -39,7 +37,7 @@ def test_product_code_holds_no(what: str, pattern: re.Pattern[str]) -> None:
 def test_every_markdown_link_inside_the_repository_leads_somewhere() -> None:
     links = [
         (page, target)
-        for page in tracked("*.md")
+        for page in pages()
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
         if "://" not in target and not target.startswith("mailto:")
     ]
