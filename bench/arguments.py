@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -10,9 +11,37 @@ from typing import NoReturn, TypeVar
 T = TypeVar("T")
 
 
+def run(main: Callable[[], int | None]) -> NoReturn:
+    """Ends this process with what `main` returns: 130 when interrupted, 143 when told to end.
+
+    Both unwind, so that nothing that was started is left behind.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        tell("interrupted")
+        sys.exit(130)
+
+
+def parser(told: str | None) -> argparse.ArgumentParser:
+    """A parser for a module that is run by `python -m`; its help begins with the module's docstring."""
+    spec = sys.modules["__main__"].__spec__
+    return argparse.ArgumentParser(
+        prog=f"python -m {spec.name}" if spec else None,
+        description=told,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def tell(message: str) -> None:
+    """Says how far the bench is. Standard output is for results, whose last line is JSON."""
+    print(message, file=sys.stderr, flush=True)
+
+
 def refuse(message: str) -> NoReturn:
     """Ends the bench: it cannot be done as asked. The message says what to do instead."""
-    print(message, file=sys.stderr)
+    tell(message)
     sys.exit(2)
 
 

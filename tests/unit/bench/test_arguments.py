@@ -1,6 +1,7 @@
 """Arguments of the benches: what is taken, and what is refused before anything runs."""
 
 import argparse
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,28 @@ def test_is_refused(parse: Callable[[str], Any], text: str, why: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError) as refusal:
         parse(text)
     assert why in str(refusal.value)
+
+
+def interrupted() -> int:
+    raise KeyboardInterrupt
+
+
+def told_to_end() -> int:
+    signal.raise_signal(signal.SIGTERM)
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("main", "status"), [(lambda: 0, 0), (lambda: 1, 1), (interrupted, 130), (told_to_end, 143)]
+)
+def test_how_a_bench_ends(main: Callable[[], int], status: int) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            arguments.run(main)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == status
 
 
 def test_what_cannot_be_done_as_asked_ends_with_2_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
