@@ -37,22 +37,39 @@ class Transformers(InProcess):
 
 
 class ContinuousBatching(InProcess):
-    """`generate_batch` of transformers: paged attention, all requests at once, one length of answer."""
+    """Continuous batching of transformers: paged attention, all requests at once, pages made once.
 
-    def __init__(self, folder: Path, device: str):
-        self._model = load(folder, device, attn_implementation="paged|sdpa")
+    Its thread ends with each turn, so that it does not look for work in others' turns.
+    """
 
+    def __init__(self, folder: Path, device: str, num_cached_tokens: int, max_batch_tokens: int):
+        self._model = load(folder, device, attn_implementation="sdpa")
+        config = transformers.ContinuousBatchingConfig(max_batch_tokens=max_batch_tokens)
+        config.num_blocks = max(1, num_cached_tokens // config.page_size)
+        greedy = transformers.GenerationConfig(do_sample=False, pad_token_id=0, eos_token_id=-1)
+        self._manager = self._model.init_continuous_batching(greedy, config)
+        self._manager.warmup()
+
+    @torch.no_grad()
     def __call__(self, requests: Sequence[Request]) -> Answers:
-        """Greedy, never ending early."""
-        longest = max(request.max_tokens for request in requests)
-        config = transformers.GenerationConfig(
-            do_sample=False, pad_token_id=0, eos_token_id=-1, max_new_tokens=longest
-        )
-        outputs = self._model.generate_batch([r.prompt for r in requests], generation_config=config)
-        answers = [output.generated_tokens for output in outputs.values()]
-        if len(answers) < len(requests):
-            raise Absent(f"it answered {len(answers)} of {len(requests)} requests; see its words above")
-        return [answer[: request.max_tokens] for answer, request in zip(answers, requests, strict=True)]
+        """Greedy, never ending early.
+
+        Raises:
+            Absent: its thread has ended before its answers were there.
+        """
+        answers: dict[str, list[int]] = {}
+        self._manager.start()
+        try:
+            names = [self._manager.add_request(one.prompt, max_new_tokens=one.max_tokens) for one in requests]
+            while len(answers) < len(names):
+                result = self._manager.get_result(timeout=1)
+                if result is not None and result.is_finished():
+                    answers[result.request_id] = result.generated_tokens
+                elif result is None and not self._manager.is_running():
+                    raise Absent(f"it answered {len(answers)} of {len(names)} requests; see its words above")
+        finally:
+            self._manager.stop(keep_for_next_session=True, hard_stop=len(answers) < len(requests))
+        return [answers[name] for name in names]
 
 
 def load(folder: Path, device: str, **options: Any) -> Any:

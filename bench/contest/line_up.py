@@ -4,15 +4,17 @@ import argparse
 import contextlib
 import importlib.metadata
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.contest import ours, served
+from bench import arguments
+from bench.contest import ours, served, vllm_python
 from bench.contest.contestant import Absent, Contestant
 from bench.contest.served import Conditions, Served
 from bench.contest.workload import Request
+
+from kvring_node.model import config as model_config
 
 PEERS = "hf-single, hf-padded-N, hf-cb, ct2, vllm"
 
@@ -43,22 +45,32 @@ def meet(
     """Starts everybody and lets them answer a few requests; `stack` ends them.
 
     Raises:
-        Absent: ours cannot take part.
+        Absent: ours cannot take part, or no peer can.
     """
     met = LineUp(versions={"torch": importlib.metadata.version("torch")})
+    arguments.tell("kvring loads the model")
     met.contestants["kvring"] = _ours(options.http, given, logs, stack)
     met.contestants["kvring"](warm_up)
-    for name in options.peers:
+    for name in dict.fromkeys(options.peers):
+        arguments.tell(f"{name} loads the model")
         try:
             one = _peer(name, options.vllm_python, given, met.versions, logs)
             if isinstance(one, Served):
                 stack.callback(one.close)
             one(warm_up)
             met.contestants[name] = one
-        except (Absent, ImportError) as error:
-            met.skipped[name] = str(error)
-            print(f"{name:14} skipped: {error}", file=sys.stderr)
+        except Exception as error:  # a peer on a stranger's model may fail in any way: the others go on
+            met.skipped[name] = _why(error)
+            arguments.tell(f"{name} is skipped: {met.skipped[name]}")
+    if len(met.contestants) == 1:
+        raise Absent("nobody is left to compare with; name other --peers")
     return met
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ImportError):
+        return f"{error}; `make venv` installs it"
+    return str(error) if isinstance(error, Absent) else f"{type(error).__name__}: {error}"
 
 
 def _ours(http: bool, given: Conditions, logs: Path, stack: contextlib.ExitStack) -> Contestant:
@@ -78,13 +90,11 @@ def _ours(http: bool, given: Conditions, logs: Path, stack: contextlib.ExitStack
     return ours.Ours(engine)
 
 
-def _peer(
-    name: str, vllm_python: Path, given: Conditions, versions: dict[str, str], logs: Path
-) -> Contestant:
+def _peer(name: str, python: Path, given: Conditions, versions: dict[str, str], logs: Path) -> Contestant:
     """Peers are imported when they are asked for: not everybody has all of them."""
     if name == "vllm":
-        versions["vllm"] = served.vllm_version(vllm_python, given.device)
-        return served.vllm(vllm_python, given, logs / name)
+        versions["vllm"] = vllm_python.version(python, given.device)
+        return served.vllm(python, given, logs / name)
     if name == "ct2":
         from bench.contest import ct2
 
@@ -94,6 +104,7 @@ def _peer(
 
     versions["transformers"] = importlib.metadata.version("transformers")
     if name == "hf-cb":
-        return hf.ContinuousBatching(given.folder, given.device)
+        num_tokens = ours.num_cached_tokens(model_config.read(given.folder), given.cache_bytes)
+        return hf.ContinuousBatching(given.folder, given.device, num_tokens, given.max_batch_tokens)
     size = 1 if name == "hf-single" else int(name.removeprefix("hf-padded-"))
     return hf.Transformers(hf.load(given.folder, given.device), size)

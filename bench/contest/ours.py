@@ -39,10 +39,15 @@ def load(model: Path, **options: Any) -> Engine:
         arguments.refuse(f"{model}: {error.message}")
 
 
+def num_cached_tokens(config: ModelConfig, cache_bytes: int) -> int:
+    """How many tokens' keys and values a cache of this size holds in float32."""
+    shape = PageShape(config.num_layers, PAGE_TOKENS, config.num_kv_heads, config.head_dim, torch.float32)
+    return cache_bytes // shape.page_bytes * PAGE_TOKENS
+
+
 def limits(config: ModelConfig, cache_bytes: int) -> Limits:
     """What requests must keep to in float32, with a KV cache of this size."""
-    shape = PageShape(config.num_layers, PAGE_TOKENS, config.num_kv_heads, config.head_dim, torch.float32)
-    return Limits(config.vocab_size, min(config.max_positions, cache_bytes // shape.page_bytes * PAGE_TOKENS))
+    return Limits(config.vocab_size, min(config.max_positions, num_cached_tokens(config, cache_bytes)))
 
 
 class Ours(InProcess):

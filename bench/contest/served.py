@@ -21,7 +21,6 @@ from bench.contest.contestant import Absent
 from bench.contest.workload import Answers, Request
 
 START_S = 300.0
-LOOK = "import vllm; from vllm.platforms import current_platform as p; print(p.device_type, vllm.__version__)"
 
 
 class Served:
@@ -31,7 +30,7 @@ class Served:
     """
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path, stream: bool):
-        """Starts the server and waits for it. `command` gets its port as last argument.
+        """Starts the server and waits for it. `command` ends with the flag that takes its model's name.
 
         Raises:
             Absent: it does not start.
@@ -39,15 +38,20 @@ class Served:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = str(probe.getsockname()[1])
+        self._model = f"bench-{os.getpid()}-{port}"
         self._url = f"http://127.0.0.1:{port}"
         self._stream = stream
         with log.open("wb") as file:
             self._process = subprocess.Popen(
-                [*command, port], env={**os.environ, **env}, stdout=file, stderr=file, start_new_session=True
+                [*command, self._model, "--port", port],
+                env={**os.environ, **env},
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
             )
         self._log = log
         try:
-            self._model = self._wait_ready()
+            self._wait_ready()
         except BaseException:
             self.close()
             raise
@@ -77,7 +81,7 @@ class Served:
             self._signal(signal.SIGTERM)
             try:
                 self._process.wait(20)
-            except subprocess.TimeoutExpired:
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):  # who interrupts twice is in a hurry
                 self._signal(signal.SIGKILL)
                 self._process.wait()
 
@@ -117,18 +121,19 @@ class Served:
         self.cached_tokens += details.get("cached_tokens") or 0
         return [token_id for choice in answer["choices"] for token_id in choice["token_ids"] or ()]
 
-    def _wait_ready(self) -> str:
+    def _wait_ready(self) -> None:
+        """The name tells it from a stranger that took the port meanwhile."""
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise Absent(f"the server ended:\n{self._last_words()}")
             try:
                 with urllib.request.urlopen(f"{self._url}/v1/models", timeout=5) as response:
-                    models = json.load(response)["data"]
+                    names = [model["id"] for model in json.load(response)["data"]]
             except (urllib.error.URLError, OSError):
-                models = []
-            if models:
-                return str(models[0]["id"])
+                names = []
+            if self._model in names:
+                return
             time.sleep(0.2)
         raise Absent(f"the server is not ready after {START_S:.0f} s:\n{self._last_words()}")
 
@@ -166,7 +171,7 @@ def node(given: Conditions, log: Path) -> Served:
         "max-silence-s": 999_999,
         "host": "127.0.0.1",
     }
-    command = [sys.executable, "-m", "kvring_node", *_flags(flags), "--port"]
+    command = [sys.executable, "-m", "kvring_node", *_flags(flags), "--served-name"]
     return Served(command, {"OMP_NUM_THREADS": str(given.num_threads)}, log, given.stream)
 
 
@@ -183,24 +188,21 @@ def vllm(python: Path, given: Conditions, log: Path) -> Served:
     }
     # A GPU is shared with the other contestants; on a CPU, compiling takes minutes.
     own = ["--gpu-memory-utilization", "0.5"] if given.device == "cuda" else ["--enforce-eager"]
-    command = [str(python), "-m", "vllm.entrypoints.openai.api_server", *_flags(flags), *own, "--port"]
-    env = {"OMP_NUM_THREADS": str(given.num_threads), "HF_HUB_OFFLINE": "1"}
+    command = [
+        str(python),
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        *_flags(flags),
+        *own,
+        "--served-model-name",
+    ]
+    # Left to itself it keeps one processor free, whatever the number of threads.
+    env = {
+        "OMP_NUM_THREADS": str(given.num_threads),
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "HF_HUB_OFFLINE": "1",
+    }
     return Served(command, env, log, given.stream)
-
-
-def vllm_version(python: Path, device: str) -> str:
-    """The version of that interpreter's vLLM.
-
-    Raises:
-        Absent: it has none, or one for another device.
-    """
-    found = subprocess.run([str(python), "-P", "-c", LOOK], capture_output=True, text=True, check=False)
-    words = found.stdout.split()
-    if found.returncode or len(words) < 2:
-        raise Absent(f"{python} cannot import vllm: {''.join(found.stderr.splitlines()[-1:])}")
-    if words[-2] != device:
-        raise Absent(f"the vLLM of {python} computes on {words[-2] or 'nothing'}, not on {device}")
-    return words[-1]
 
 
 def _flags(values: Mapping[str, object]) -> list[str]:

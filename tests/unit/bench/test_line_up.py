@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from bench import throughput
 from bench.contest import line_up, ours, workload
+from bench.contest.contestant import Absent
 from bench.contest.ours import Ours
 from bench.contest.served import Conditions
 from tests.support import tiny_models
@@ -26,9 +27,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_peers_answer_alike_and_who_is_absent_is_skipped_with_a_reason(model: Path, tmp_path: Path) -> None:
-    limits = ours.limits(model_config.read(model), CACHE_BYTES)
-    given = Conditions(
+def conditions(model: Path) -> Conditions:
+    return Conditions(
         folder=model,
         device="cpu",
         num_threads=1,
@@ -39,14 +39,18 @@ def test_peers_answer_alike_and_who_is_absent_is_skipped_with_a_reason(model: Pa
         longest=64,
         stream=False,
     )
+
+
+def test_peers_answer_alike_and_who_is_absent_is_skipped_with_a_reason(model: Path, tmp_path: Path) -> None:
+    limits = ours.limits(model_config.read(model), CACHE_BYTES)
     options = argparse.Namespace(
-        peers=["ct2", "hf-padded-2", "vllm"], http=False, vllm_python=Path(sys.executable)
+        peers=["ct2", "hf-padded-2", "hf-cb", "vllm"], http=False, vllm_python=Path(sys.executable)
     )
     rounds = workload.rounds(limits, 4, (3, 20), 6, 0, 1)
     with contextlib.ExitStack() as stack:
-        met = line_up.meet(options, given, workload.warm_up(limits), tmp_path, stack)
+        met = line_up.meet(options, conditions(model), workload.warm_up(limits), tmp_path, stack)
         result, differences = throughput.compare(met.contestants, rounds, lambda one: one.cpu_s())
-    assert list(met.contestants) == ["kvring", "ct2", "hf-padded-2"]
+    assert list(met.contestants) == ["kvring", "ct2", "hf-padded-2", "hf-cb"]
     assert not differences, result["equal"]
     assert set(met.versions) == {"torch", "ctranslate2", "transformers"}
     assert list(met.skipped) == ["vllm"]
@@ -56,6 +60,22 @@ def test_peers_answer_alike_and_who_is_absent_is_skipped_with_a_reason(model: Pa
     assert isinstance(engine, Ours)
     outside = engine.outside()
     assert 0 < outside["outside_the_runner"]["share"] < outside["outside_the_model"]["share"] < 1
+
+
+@pytest.mark.parametrize(
+    ("python", "why"),
+    [(sys.executable, "No module named 'vllm'); `bench/vllm.sh FOLDER`"), ("gone", "FileNotFoundError: ")],
+)
+def test_with_nobody_to_compare_with_there_is_no_contest(
+    python: str, why: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = argparse.Namespace(peers=["vllm"], http=False, vllm_python=Path(python))
+    warm_up = workload.warm_up(ours.limits(model_config.read(model), CACHE_BYTES))
+    with pytest.raises(Absent, match="nobody is left"), contextlib.ExitStack() as stack:
+        line_up.meet(options, conditions(model), warm_up, tmp_path, stack)
+    told = capsys.readouterr().err
+    assert "vllm is skipped: " in told
+    assert why in told
 
 
 def test_requests_must_fit_into_the_model_and_into_its_cache(model: Path) -> None:

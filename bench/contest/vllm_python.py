@@ -1,0 +1,38 @@
+"""Another interpreter's vLLM: an argument of benches, and what is looked up before anything long begins."""
+
+import subprocess
+from pathlib import Path
+
+from bench import arguments
+from bench.contest.contestant import Absent
+
+HELP = "an interpreter with vLLM 0.32: FOLDER/bin/python after `bench/vllm.sh FOLDER` (for CPUs; 6 GB)"
+LOOK = "import vllm; from vllm.platforms import current_platform as p; print(p.device_type, vllm.__version__)"
+
+
+def version(python: Path, device: str | None = None) -> str:
+    """The version of that interpreter's vLLM.
+
+    Raises:
+        Absent: it has none, or one for another device than `device`.
+    """
+    arguments.tell(f"looking for vLLM in {python}")
+    # -P: a folder that has an operator.py or http.py must not hide the standard library's
+    found = subprocess.run([str(python), "-P", "-c", LOOK], capture_output=True, text=True, check=False)
+    words = found.stdout.split()
+    if found.returncode or len(words) < 2:
+        why = "".join(found.stderr.splitlines()[-1:])
+        raise Absent(
+            f"{python} cannot import vllm ({why}); `bench/vllm.sh FOLDER` makes an environment that can"
+        )
+    if device not in (None, words[-2]):
+        raise Absent(f"the vLLM of {python} computes on {words[-2] or 'nothing'}, not on {device}")
+    return words[-1]
+
+
+def required(python: Path) -> str:
+    """The same for a bench that is asked for nothing else: it ends where there is none."""
+    try:
+        return version(python)
+    except Absent as error:
+        arguments.refuse(str(error))
