@@ -1,5 +1,6 @@
 """Request files of strangers: each fault names its line and what belongs there."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,16 @@ GOOD: list[tuple[str, str, list[Request]]] = [
     ),
     ("a line is what ends in a newline", '{"prompt": "\u2028"}', [Request([0xE2, 0x80, 0xA8], 5)]),
     ("a byte order mark is nothing", '\ufeff{"prompt": "a"}', [Request([97], 5)]),
+    ("ids by their own name", '{"prompt_token_ids": [1], "max_tokens": 2}', [Request([1], 2)]),
+    ("vLLM's name of a length", '{"prompt": "a", "output_tokens": 2}', [Request([97], 2)]),
+    ("what belongs to sampling is no fault", '{"prompt": "a", "temperature": 0.7}', [Request([97], 5)]),
+    ("a question is a prompt", '{"question": "a", "answer": "b"}', [Request([97], 5)]),
+    ("of several turns the first", '{"turns": ["a", "b"]}', [Request([97], 5)]),
+    (
+        "of a dialogue the first, in a list, too",
+        '[{"conversations": [{"from": "human", "value": "a"}, {"value": "b"}]},\n{"prompt": "b"}]',
+        [Request([97], 5), Request([98], 5)],
+    ),
     ("up to the limit", '{"prompt": "a", "max_tokens": 19}', [Request([97], 19)]),
 ]
 BAD = [
@@ -51,6 +62,10 @@ BAD = [
     ("[1]", "line 2 is not an object; expected"),
     ('{"body": 1}', "line 2 is not an object; expected"),
     ('{"text": "a"}', "line 2 has no prompt; expected"),
+    ('{"turns": []}', "line 2 has no prompt; expected"),
+    ('{"conversations": [{"value": 1}]}', "line 2 has a prompt of another kind; expected"),
+    ('{"input_length": 600, "output_length": 1, "hash_ids": [4]}', "line 2 has no prompt; expected"),
+    ('{"prompt": "a", "output_tokens": 0}', "line 2 has output_tokens 0; it must be a whole number above 0"),
     ('{"prompt": ["a", "b"]}', "line 2 has a prompt of another kind; expected"),
     ('{"prompt": [1, true]}', "line 2 has a prompt of another kind; expected"),
     ('{"messages": "hi"}', "line 2 has a prompt of another kind; expected"),
@@ -82,6 +97,42 @@ def test_files_without_a_row(content: bytes, why: str, tmp_path: Path) -> None:
     path = tmp_path / "asked.jsonl"
     path.write_bytes(content)
     with pytest.raises(Unfit, match=why):
+        request_file.read(path, max_tokens=5)
+
+
+def test_a_trace_of_lengths_gets_the_same_tokens_where_it_says_the_same_names(tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    trace = [(700, [5, 6]), (600, [5, 7]), (512, [6])]
+    lines = [
+        json.dumps({"timestamp": 0, "input_length": length, "output_length": 9, "hash_ids": names})
+        for length, names in trace
+    ]
+    path.write_text("\n".join(lines))
+    rows = request_file.read(path, max_tokens=5)
+    requests = request_file.encode(rows, Limits(256, 1000), lambda _: [], encode_chat)
+    first, second, third = (request.prompt for request in requests)
+    assert [len(first), len(second), len(third)] == [700, 600, 512]
+    assert first[:512] == second[:512]
+    assert first[512:] == third[:188] != second[512:]
+    assert {request.max_tokens for request in requests} == {9}
+
+
+def test_the_first_of_many_rows_and_what_is_not_obeyed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "asked.jsonl"
+    path.write_text('{"prompt": "a", "top_p": 0.9}\n{"prompt": "b", "temperature": 1, "stop": "x"}\n{')
+    assert [row.prompt for row in request_file.read(path, max_tokens=5, most=2)] == ["a", "b"]
+    assert "everybody answers greedily: stop, temperature, top_p" in capsys.readouterr().err
+
+
+def test_a_broken_list_names_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "asked.json"
+    path.write_text('[{"prompt": "a"},\n{"prompt": }]')
+    with pytest.raises(Unfit, match=r"asked.json is not JSON .*line 2"):
+        request_file.read(path, max_tokens=5)
+    path.write_text('[{"prompt": "a"},\n{"prompt": 1}]')
+    with pytest.raises(Unfit, match=r"asked\.json, row 2 has a prompt of another kind"):
         request_file.read(path, max_tokens=5)
 
 
