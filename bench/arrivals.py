@@ -2,15 +2,18 @@
 
 import csv
 import dataclasses
-import itertools
+import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
 from tests.support.paper_replay import Arrival
 
-COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
+EXPECTED = (
+    "expected Azure's CSV with TIMESTAMP (like 2023-11-16 18:15:46.68), ContextTokens and GeneratedTokens, "
+    'or Mooncake\'s lines of JSON with "timestamp" (milliseconds), "input_length" and "output_length"'
+)
 
 
 class BadTrace(ValueError):
@@ -18,28 +21,50 @@ class BadTrace(ValueError):
 
 
 def recorded(path: Path, most: int | None = None) -> list[Arrival]:
-    """A CSV with TIMESTAMP, ContextTokens, GeneratedTokens, as Azure's LLM traces; begins at moment 0.
+    """The first `most` of a trace of Azure's (CSV) or Mooncake's (JSON a line); begins at moment 0.
 
     Raises:
         BadTrace: see there.
     """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadTrace(f"{path} cannot be read as text ({error}); {EXPECTED}") from error
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    parse: Callable[[str], Arrival] = _mooncake
+    if lines and not lines[0][1].lstrip().startswith("{"):
+        parse = _azure(lines.pop(0)[1])
     arrivals = []
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        for number, row in enumerate(itertools.islice(csv.DictReader(file), most), 2):
-            try:
-                at = datetime.fromisoformat(row["TIMESTAMP"]).timestamp()
-                num_in, num_out = int(row["ContextTokens"]), int(row["GeneratedTokens"])
-            except (KeyError, TypeError, ValueError) as error:
-                raise BadTrace(
-                    f"{path}, line {number}: {error!r}; expected the columns {', '.join(COLUMNS)}: a moment "
-                    "like 2023-11-16 18:15:46.68, and two numbers"
-                ) from error
-            arrivals.append(Arrival(at, max(1, num_in), max(1, num_out)))
+    for number, line in lines[:most]:
+        try:
+            arrivals.append(parse(line))
+        except (csv.Error, KeyError, OverflowError, TypeError, ValueError) as error:
+            raise BadTrace(f"{path}, line {number}: {error!r}; {EXPECTED}") from error
     if not arrivals:
-        raise BadTrace(f"{path} has no rows")
+        raise BadTrace(f"{path} has no rows; {EXPECTED}")
     arrivals.sort(key=lambda arrival: (arrival.at, arrival.num_prompt_tokens, arrival.num_answer_tokens))
     first_at = arrivals[0].at
     return [dataclasses.replace(arrival, at=arrival.at - first_at) for arrival in arrivals]
+
+
+def _azure(head: str) -> Callable[[str], Arrival]:
+    (columns,) = csv.reader([head])
+
+    def parse(line: str) -> Arrival:
+        row = dict(zip(columns, next(csv.reader([line])), strict=False))
+        at = datetime.fromisoformat(row["TIMESTAMP"]).timestamp()
+        return _arrival(at, int(row["ContextTokens"]), int(row["GeneratedTokens"]))
+
+    return parse
+
+
+def _mooncake(line: str) -> Arrival:
+    row = json.loads(line)
+    return _arrival(float(row["timestamp"]) / 1e3, int(row["input_length"]), int(row["output_length"]))
+
+
+def _arrival(at: float, num_in: int, num_out: int) -> Arrival:
+    return Arrival(at, max(1, num_in), max(1, num_out))
 
 
 def made(count: int, generator: random.Random) -> list[Arrival]:
