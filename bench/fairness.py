@@ -10,7 +10,19 @@ Deadlines: the file's requests at `--overload` times what the machine can do, ea
 times what it would take alone. Answers in time under SLA are compared with FCFS.
 
 A step takes --fixed-ms and --token-us for each token; strategies are not told that, nor how long an answer
-will become. The last line is one JSON object; the exit status is 2 when it cannot be done as asked.
+will become. Arrivals are Azure's CSV of LLM inference traces, or Mooncake's lines of JSON; each strategy gets
+the very same ones.
+
+Progress goes to standard error. The last line of standard output is one JSON object:
+
+  tenants           by load: what the worst victim got under Fairness and under FCFS, through its fair part;
+                    how much less both made together than under FCFS
+  deadlines         answers in time under SLA and under FCFS, of all; their ratio
+  victim_of_fair    the least of all loads; 1 is fair
+  throughput_loss   the most of all loads; below 0 it is a gain
+  goodput_ratio     answers in time under SLA through those under FCFS: above 1 SLA is better
+
+The exit status is 2 when it cannot be done as asked, 130 when interrupted.
 """
 
 import argparse
@@ -65,40 +77,41 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments.parser(__doc__)
     add, count, positive = parser.add_argument, arguments.count, arguments.positive
     positives = arguments.several(positive)
     add(
         "--arrivals",
         type=arguments.file,
-        help="CSV with TIMESTAMP, ContextTokens, GeneratedTokens (default: made ones)",
+        metavar="FILE",
+        help="a recorded trace (default: made ones: Poisson, log-normal lengths)",
     )
     add("--requests", type=count, default=2000, help="the first so many of the file (default 2000)")
-    add("--tenants", type=count, default=4, help="the one that floods is one of them (default 4)")
-    add("--flood", type=positive, default=10.0, help="default 10")
+    add("--tenants", type=count, default=4, help="with the one that floods (default 4)")
+    add("--flood", type=positive, default=10.0, help="times what another tenant sends (default 10)")
     add(
         "--loads",
         type=positives,
         default=[0.8, 1.2],
-        help="what an ordinary tenant sends, of its equal part (default 0.8,1.2)",
+        help="what an ordinary tenant sends, of its equal part of what can be done (default 0.8,1.2)",
     )
-    add("--duration-s", type=positive, default=600.0, help="of the tenants' run (default 600)")
-    add("--overload", type=positive, default=1.3, help="default 1.3")
+    add(
+        "--duration-s", type=positive, default=600.0, help="virtual seconds of the tenants' run (default 600)"
+    )
+    add("--overload", type=positive, default=1.3, help="of the deadlines' run (default 1.3)")
     add(
         "--slack",
         type=positives,
         default=[5.0, 20.0],
         metavar="LEAST,MOST",
-        help="drawn for each request (default 5,20)",
+        help="of a deadline, drawn for each request (default 5,20)",
     )
-    add("--fixed-ms", type=positive, default=15.0, help="default 15")
-    add("--token-us", type=positive, default=100.0, help="default 100")
+    add("--fixed-ms", type=positive, default=15.0, help="milliseconds of a step (default 15)")
+    add("--token-us", type=positive, default=100.0, help="microseconds of a token (default 100)")
     add("--max-batch-tokens", type=count, default=2048, help="of a step (default 2048)")
-    add("--max-sequences", type=count, default=64, help="that run at once (default 64)")
-    add("--pages", type=count, default=16_384, help="of 16 tokens (default 16384)")
-    add("--seed", type=arguments.whole, default=1, help="default 1")
+    add("--max-sequences", type=count, default=64, help="run at once (default 64)")
+    add("--pages", type=count, default=16_384, help="of the cache, 16 tokens each (default 16384)")
+    add("--seed", type=arguments.whole, default=1, help="of all that is drawn (default 1)")
     options = parser.parse_args()
     if options.tenants < 2:
         parser.error("--tenants must be at least 2: one that floods, and its victims")
@@ -251,4 +264,4 @@ def _max_min(demand: dict[str, float], total: float) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    arguments.run(main)

@@ -5,11 +5,20 @@
     python -m bench.http --model DIR --requests FILE.jsonl
 
 Three servers take turns on the same bytes: the node's front with an engine that answers with the prompt's
-own tokens, a bare FastAPI route that parses the same body and answers the same fields, and a bare ASGI
-application under the same uvicorn. CPU microseconds are of the server's own process, so they hold on a busy
-machine too. Of a model only the tokenizer is used. A request file is one of bench.throughput, with prompts;
-it is gone through again and again. The last line is one JSON object; its ratio compares CPU time with
-FastAPI's. The exit status is 2 when it cannot be done as asked.
+own tokens, a bare FastAPI route that parses the same body and answers a choice, and a bare ASGI application
+under the same uvicorn, all without access logs. The client is this process; each turn is one request after
+the other for the latency, then --connections at once for the rate. CPU microseconds are of the server's own
+process (the fake engine is another one), so they hold on a busy machine too. Of a model only the tokenizer is
+used. A request file is one of bench.throughput, with prompts; it is gone through again and again.
+
+Progress goes to standard error. The last line of standard output is one JSON object:
+
+  rows                        of asgi, fastapi, kvring: latency_p50_us and latency_p99_us (microseconds, over
+                              all rounds), requests_per_s and cpu_us_per_request (medians of the rounds)
+  ratio                       kvring's CPU time of a request through FastAPI's: what the front costs
+  overhead_cpu_us_over_asgi   CPU microseconds of a request that a bare application does not take
+
+The exit status is 2 when it cannot be done as asked, 130 when interrupted.
 """
 
 import argparse
@@ -31,7 +40,7 @@ import numpy as np
 import psutil
 from bench import arguments
 from bench.contest import request_file
-from bench.contest.request_file import Chat
+from bench.contest.request_file import Chat, Length
 from bench.contest.workload import Unfit
 from tests.support import byte_folder
 
@@ -123,8 +132,8 @@ def bodies(rows: Sequence[request_file.Row]) -> list[bytes]:
     """
     made = []
     for row in rows:
-        if isinstance(row.prompt, Chat):
-            raise Unfit(f"{row.place} has messages; this bench asks /v1/completions, which takes a prompt")
+        if isinstance(row.prompt, Chat | Length):
+            raise Unfit(f"{row.place} has no prompt, and this bench asks /v1/completions, which takes one")
         body = {"model": NAME, "prompt": row.prompt, "max_tokens": row.max_tokens}
         made.append(json.dumps(body).encode())
     return made
@@ -176,7 +185,7 @@ async def wait_listening(server: Server, body: bytes) -> None:
             if isinstance(error, Refused) and error.status != 503:
                 raise
             if time.monotonic() > deadline or server.process.poll() is not None:
-                arguments.refuse(f"{server.name} does not answer: {error}")
+                arguments.refuse(f"{server.name} does not answer ({error}); see its words above, if any")
             await asyncio.sleep(0.1)
         else:
             return
@@ -199,9 +208,11 @@ def row(server: Server) -> dict[str, float]:
 
 async def take_turns(servers: list[Server], args: argparse.Namespace, bodies: Sequence[bytes]) -> None:
     for server in servers:
+        arguments.tell(f"{server.name} starts")
         await wait_listening(server, bodies[0])
         await ask(server.port, bodies[: -(-len(bodies) // 10)])
-    for _ in range(args.rounds):
+    for number in range(1, args.rounds + 1):
+        arguments.tell(f"round {number} of {args.rounds}")
         for server in servers:
             await measure(server, bodies, args.connections)
 
@@ -253,27 +264,35 @@ def main() -> None:
         result = compare(args, list(itertools.islice(itertools.cycle(bodies(rows)), args.num_requests)))
     except Unfit as error:
         arguments.refuse(str(error))
-    print(f"{'':10}{'p50 us':>10}{'p99 us':>10}{'req/s':>10}{'cpu us':>10}")
+    arguments.tell(f"{'':10}{'p50 us':>10}{'p99 us':>10}{'req/s':>10}{'cpu us':>10}")
     for name, one in result["rows"].items():
-        print(f"{name:10}" + "".join(f"{value:10.1f}" for value in one.values()))
+        arguments.tell(f"{name:10}" + "".join(f"{value:10.1f}" for value in one.values()))
     print(json.dumps(result))
 
 
+def _tokenizer(text: str) -> Path:
+    arguments.file(f"{text}/tokenizer.json")
+    return Path(text)
+
+
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments.parser(__doc__)
     add, count = parser.add_argument, arguments.count
-    add("--model", type=Path, help="folder whose tokenizer is used (default: one token a byte)")
-    add("--requests", type=arguments.file, metavar="FILE", help="a .jsonl file (default: one short prompt)")
-    add("--num-requests", type=count, default=2000, help="a round and server (default 2000)")
-    add("--max-tokens", type=count, default=1, help="out, where a file's row does not say it (default 1)")
+    add("--model", type=_tokenizer, help="folder with the tokenizer.json to use (default: one token a byte)")
+    add(
+        "--requests",
+        type=arguments.file,
+        metavar="FILE",
+        help="as bench.throughput's (default: one short prompt)",
+    )
+    add("--num-requests", type=count, default=2000, help="to each server in a round (default 2000)")
+    add("--max-tokens", type=count, default=1, help="of an answer whose row does not say it (default 1)")
     add("--connections", type=count, default=16, help="at once, for the rate (default 16)")
     add("--rounds", type=count, default=5, help="turns of each server (default 5)")
-    add("--serve", choices=("asgi", "fastapi"), help="be one of the peers")
-    add("--port", type=int, default=0, help="of that peer")
+    add("--serve", choices=("asgi", "fastapi"), help="only be one of the peers, at --port")
+    add("--port", type=arguments.whole, default=0, help="of that peer (default: any)")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    main()
+    arguments.run(main)

@@ -1,14 +1,19 @@
 """What batch-invariant logits cost: `python -m bench.invariance --model DIR --dtype bfloat16`.
 
-The same engine without and with `batch_invariant`, in turns, on random prompts that decode greedily. The last
-line is one JSON object; its ratio is how much faster the engine is without. In float32 on a CPU the compiled
-kernels are invariant as they are, and the switch changes nothing. Answers may differ: that is what the switch
-is for. The exit status is 2 when it cannot be done as asked.
+The same engine without and with `batch_invariant`, in turns, on random prompts that decode greedily, all at
+once. In float32 on a CPU the compiled kernels are invariant as they are, and the switch changes nothing.
+
+Progress goes to standard error. The last line of standard output is one JSON object:
+
+  tokens_per_s   of "plain" and "invariant": tokens of answers a second; median, min, max of the rounds
+  ratio          plain through invariant: how much faster the engine is without the switch
+  equal          answers that are the same with it; others may differ, which is what the switch is for
+
+The exit status is 2 when it cannot be done as asked, 130 when interrupted.
 """
 
 import argparse
 import json
-import sys
 
 import torch
 from bench import arguments, throughput
@@ -60,13 +65,16 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments.parser(__doc__)
     add, count = parser.add_argument, arguments.count
     add("--model", type=ours.folder, required=True, help="folder in Hugging Face layout")
-    add("--dtype", choices=("float32", "bfloat16", "float16"), default="bfloat16", help="default bfloat16")
-    add("--device", choices=("cpu", "cuda"), default="cpu", help="default cpu")
+    add(
+        "--dtype",
+        choices=("float32", "bfloat16", "float16"),
+        default="bfloat16",
+        help="of both (default bfloat16)",
+    )
+    add("--device", choices=("cpu", "cuda"), default="cpu", help="of both (default cpu)")
     add("--num-requests", type=count, default=16, help="a round (default 16)")
     add(
         "--prompt-tokens",
@@ -74,21 +82,27 @@ def _options() -> argparse.Namespace:
         nargs=2,
         default=(16, 128),
         metavar=("MIN", "MAX"),
-        help="default 16 128",
+        help="least and most of a prompt (default 16 128)",
     )
-    add("--max-tokens", type=count, default=16, help="out (default 16)")
+    add("--max-tokens", type=count, default=16, help="of an answer (default 16)")
     add(
         "--cache-bytes",
         type=settings.size_bytes,
         default=1 << 30,
-        help="for the pages of each of the two engines (default 1Gi)",
+        metavar="SIZE",
+        help="for the pages of each of the two: bytes, or like 512Mi (default 1Gi)",
     )
-    add("--rounds", type=count, default=3, help="default 3")
-    add("--seed", type=arguments.whole, default=0, help="of the first round (default 0)")
+    add("--rounds", type=count, default=3, help="turns of each (default 3)")
+    add("--seed", type=arguments.whole, default=0, help="of the first round's prompts (default 0)")
     add("--threads", type=count, default=torch.get_num_threads(), help="of the CPU (default: as torch finds)")
-    add("--clock", choices=sorted(peak.CLOCKS), default="wall", help="default wall; cpu not with a GPU")
+    add(
+        "--clock",
+        choices=sorted(peak.CLOCKS),
+        default="wall",
+        help="seconds of which (default wall); cpu not with a GPU",
+    )
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    arguments.run(main)

@@ -3,11 +3,19 @@
 
     python -m bench.operator --pods 5000 --clusters 200
 
-The last line is one JSON object: seconds from start to the first decision (a write that is not the Lease's)
-and until every resource was visited, milliseconds from a spec edit to its first write, memory, and writes
-while idle. `first_decision_cpu_s` is what the operator itself worked until then. The API server and the nodes
-run in the bench's own process and share the machine with the operator. The exit status is 2 when it cannot be
-done as asked.
+The API server and the nodes run in the bench's own process and share the machine with the operator. There is
+no peer: docs/bench-log.md has the goals. Progress goes to standard error; the last line of standard output is
+one JSON object:
+
+  first_decision_s             seconds from start to the first write that is not the Lease's
+  first_decision_cpu_s         processor seconds that the operator took until then
+  all_visited_s                seconds from start until every resource was visited
+  edit_to_first_write_p50_ms   milliseconds from a spec's edit to the first write; _p99_ms likewise
+  idle_writes                  writes that are not the Lease's in idle_s seconds at the end
+  rss_mb, peak_rss_mb          the operator's memory at the end, and its most, in MiB
+  load_1m                      the machine's load, for the reader
+
+The exit status is 2 when it cannot be done as asked, 130 when interrupted.
 """
 
 import argparse
@@ -33,18 +41,16 @@ RUN = (sys.executable, "-m", "kvring_operator")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments.parser(__doc__)
     count = arguments.count
     parser.add_argument("--pods", type=count, default=5000, help="of all clusters (default 5000)")
-    parser.add_argument("--clusters", type=count, default=200, help="default 200")
+    parser.add_argument("--clusters", type=count, default=200, help="resources (default 200)")
     parser.add_argument("--edits", type=count, default=200, help="one after the other (default 200)")
     parser.add_argument(
         "--idle-s",
         type=arguments.positive,
         default=65.0,
-        help="watched at the end (default 65: longer than a resync, so one is in it)",
+        help="seconds watched at the end (default 65: longer than a resync, so one is in it)",
     )
     options = parser.parse_args()
     if options.pods < options.clusters:
@@ -194,4 +200,4 @@ def rss_mb(pid: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    arguments.run(main)

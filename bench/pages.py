@@ -7,9 +7,20 @@
   of known ones, each of which must be evicted and forgotten first. Beside them a bare list.
 - Forks: the most pages that one prompt with n answers holds, beside n requests that share nothing.
 
-The rounds of the contestants are interleaved; medians. With `--vllm-python PATH` that interpreter's vLLM is
-measured in between; without it, the ratios are to what vLLM took on a quiet machine of this kind.
-The last line printed is one JSON object; the exit status is 2 when it cannot be done as asked.
+The rounds of the contestants are interleaved; all are timed by the processor time of their own process. With
+`--vllm-python PYTHON` that one's vLLM (hash_block_tokens with sha256, BlockPool) is one of them; without it,
+the ratios are to what vLLM took on a two-core machine, which says little on another.
+
+Progress goes to standard error. The last line of standard output is one JSON object, medians of the rounds:
+
+  vllm                        "measured" or "recorded"
+  hash_ns_per_token           nanoseconds, of each contestant
+  allocate_free_us_per_page   by batch: microseconds, of each contestant; "known": of pages evicted first
+  forks                       the most pages held with and without sharing, pages copied for each fork
+  ratio                       of hash and allocate_free, vLLM's time through ours; of forks, unshared through
+                              shared pages: above 1 is better
+
+The exit status is 2 when it cannot be done as asked, 130 when interrupted.
 """
 
 import argparse
@@ -26,6 +37,7 @@ from typing import Any
 
 import numpy as np
 from bench import arguments
+from bench.contest import vllm_python
 
 from kvring_contract import keys
 from kvring_node.batch import Drawn
@@ -41,7 +53,7 @@ ROOT = hashlib.sha256(b"bench").digest()
 BATCHES = (1, 16, 128)
 RECORDED_HASH_NS = 111.0
 """vLLM's own benchmark_prefix_block_hash.py."""
-RECORDED_ALLOCATE_US = {1: 1.9}
+RECORDED_ALLOCATE_US = 1.9
 """vLLM's BlockPool, page by page."""
 RECORDED_ALLOCATE_BATCH_US = 0.55
 """The same in batches of 10 and more."""
@@ -81,7 +93,7 @@ class Vllm:
     """Another interpreter's vLLM, asked line by line."""
 
     def __init__(self, python: Path):
-        command = [str(python), "-c", VLLM]
+        command = [str(python), "-P", "-c", VLLM]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def seconds(self, **work: Any) -> float:
@@ -194,29 +206,31 @@ def answer(prompt: list[int], index: int, num_tokens: int) -> Sequence:
     )  # fmt: skip
 
 
-def forks(prompt: list[int], n: int, num_tokens: int, page_tokens: int) -> dict[str, float]:
+def forks(prompt: list[int], n: int, num_tokens: int, page_tokens: int) -> tuple[int, int, float]:
+    """Pages with and without sharing, and copies for each fork."""
     shared, num_copies = most_pages([prompt], n, num_tokens, page_tokens)
     apart, _ = most_pages([[number, *prompt[1:]] for number in range(n)], 1, num_tokens, page_tokens)
-    return {
-        "pages": shared,
-        "pages_unshared": apart,
-        "fewer": round(apart / shared, 2),
-        "copies_a_fork": round(num_copies / max(1, n - 1), 2),
-    }
+    return shared, apart, round(num_copies / max(1, n - 1), 2)
 
 
-def row(name: str, values: dict[str, float], vllm: float, digits: int) -> dict[str, float]:
-    """Prints one comparison and adds the ratio to vLLM, measured or recorded."""
-    print(f"{name:32}" + "".join(f"{who} {value:.{digits}f}   " for who, value in values.items()))
-    return {who: round(value, digits) for who, value in values.items()} | {
-        "vllm_ratio": round(values.get("vllm", vllm) / values["kvring"], 2)
-    }
+def row(name: str, values: dict[str, float], digits: int) -> dict[str, float]:
+    """Tells one comparison, and rounds it."""
+    arguments.tell(f"{name:32}" + "".join(f"{who} {value:.{digits}f}   " for who, value in values.items()))
+    return {who: round(value, digits) for who, value in values.items()}
+
+
+def ratio(values: dict[str, float], recorded: float) -> float:
+    """What vLLM takes through what we take."""
+    return round(values.get("vllm", recorded) / values["kvring"], 2)
 
 
 def main() -> None:
     """Parses, measures, prints."""
     options = _options()
-    vllm = Vllm(options.vllm_python) if options.vllm_python else None
+    vllm = None
+    if options.vllm_python:
+        vllm_python.required(options.vllm_python)
+        vllm = Vllm(options.vllm_python)
     page_tokens, rounds = options.page_tokens, options.rounds
     shape = options.prompts, options.prompt_tokens
     prompts: list[list[int]] = np.random.default_rng(0).integers(0, 150_000, shape).tolist()
@@ -224,38 +238,40 @@ def main() -> None:
     result: dict[str, Any] = {
         "bench": "pages",
         "vllm": "measured" if vllm else "recorded",
-        "hash_ns_per_token": row("hash, ns a token", hashing, RECORDED_HASH_NS, 1),
+        "hash_ns_per_token": row("hash, ns a token", hashing, 1),
         "allocate_free_us_per_page": {},
+        "ratio": {"hash": ratio(hashing, RECORDED_HASH_NS), "allocate_free": {}},
     }
     for batch in options.batch:
         unit = 1e-6 * (options.pages // batch * batch)
         turns = medians(pool_contestants(options.pages, batch, vllm), rounds, unit)
         name = f"allocate + free {batch}, us a page "
-        recorded = RECORDED_ALLOCATE_US.get(batch, RECORDED_ALLOCATE_BATCH_US)
-        result["allocate_free_us_per_page"][batch] = row(name, turns, recorded, 3)
-    result["forks"] = forks(prompts[0], options.n, options.answer_tokens, page_tokens)
-    print(f"{f'n = {options.n}':32}{result['forks']}")
+        recorded = RECORDED_ALLOCATE_BATCH_US if batch >= 10 else RECORDED_ALLOCATE_US
+        result["allocate_free_us_per_page"][batch] = row(name, turns, 3)
+        result["ratio"]["allocate_free"][batch] = ratio(turns, recorded)
+    shared, apart, num_copies = forks(prompts[0], options.n, options.answer_tokens, page_tokens)
+    result["forks"] = {"pages": shared, "pages_unshared": apart, "copies_a_fork": num_copies}
+    result["ratio"]["forks"] = round(apart / shared, 2)
+    arguments.tell(f"{f'n = {options.n}':32}{result['forks']}")
     print(json.dumps(result))
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments.parser(__doc__)
     add, count = parser.add_argument, arguments.count
-    add("--pages", type=count, default=8192, help="in the pool (default 8192)")
-    add("--page-tokens", type=count, default=16, help="default 16")
+    add("--pages", type=count, default=8192, help="of the pool (default 8192)")
+    add("--page-tokens", type=count, default=16, help="of a page (default 16)")
     add("--prompts", type=count, default=16, help="hashed in a round (default 16)")
-    add("--prompt-tokens", type=count, default=2048, help="default 2048")
-    add("--batch", type=arguments.several(count), help="pages at once, a list (default 1,16,128)")
-    add("--n", type=count, default=8, help="answers to one prompt (default 8)")
-    add("--answer-tokens", type=count, default=128, help="default 128")
-    add("--rounds", type=count, default=31, help="default 31")
+    add("--prompt-tokens", type=count, default=2048, help="of each prompt (default 2048)")
     add(
-        "--vllm-python",
-        type=arguments.program,
-        help="an interpreter that can import vLLM (0.11 and 0.32 are known to work)",
+        "--batch",
+        type=arguments.several(count),
+        help="pages at once; several numbers with commas (default 1,16,128)",
     )
+    add("--n", type=count, default=8, help="answers to one prompt (default 8)")
+    add("--answer-tokens", type=count, default=128, help="of each of them (default 128)")
+    add("--rounds", type=count, default=31, help="turns of each contestant (default 31)")
+    add("--vllm-python", type=arguments.program, metavar="PYTHON", help=vllm_python.HELP + "; 0.11 will do")
     options = parser.parse_args()
     options.batch = options.batch or [batch for batch in BATCHES if batch <= options.pages]
     if max(options.batch) > options.pages:
@@ -266,4 +282,4 @@ def _options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    arguments.run(main)

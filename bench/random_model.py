@@ -1,11 +1,14 @@
-"""Random models of well-known shapes, for benches: `python -m bench.random_model SHAPE DIR`."""
+"""Random models of well-known shapes, for benches: `python -m bench.random_model SHAPE DIR`.
 
-import argparse
+Weights in float32 from a fixed seed, and a tokenizer with a token a byte. The last line is the folder.
+"""
+
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from bench import arguments
 from tests.support import tiny_models
 
 COMMON: dict[str, Any] = {
@@ -41,12 +44,19 @@ def make(shape: str, folder: Path) -> None:
     tiny_models.byte_tokenizer().save(str(folder / "tokenizer.json"))
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+def main() -> None:
+    parser = arguments.parser(__doc__)
     parser.add_argument("shape", choices=sorted(SHAPES), help="family and number of parameters")
     parser.add_argument("folder", type=Path, help="where it goes; what is there is overwritten")
     given = parser.parse_args()
     if given.folder.is_file():
         parser.error(f"{given.folder} is a file")
-    make(given.shape, given.folder)
+    try:
+        make(given.shape, given.folder)
+    except OSError as error:
+        arguments.refuse(f"{given.folder} cannot be written ({error.strerror}); name another folder")
     print(given.folder)
+
+
+if __name__ == "__main__":
+    arguments.run(main)

@@ -4,8 +4,12 @@
 
 Needs the local cluster with images and models in place (make run). Both are timed from the request that makes
 the object to the moment when all its pods are Ready, rounds interleaved; the difference is what the operator
-adds. The last line is one JSON object with the medians and their ratio; the exit status is 2 when there is no
-cluster.
+adds. Progress goes to standard error; the last line of standard output is one JSON object:
+
+  pool_ready_s, deployment_ready_s   seconds, medians of the rounds
+  ratio                              the first through the second
+
+The exit status is 2 when there is no cluster, 130 when interrupted.
 """
 
 import argparse
@@ -25,11 +29,11 @@ KEPT = ("containers", "volumes", "securityContext", "enableServiceLinks", "termi
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = arguments.parser(__doc__)
+    parser.add_argument(
+        "--replicas", type=arguments.count, default=2, help="members, and pods of the Deployment (default 2)"
     )
-    parser.add_argument("--replicas", type=arguments.count, default=2, help="default 2")
-    parser.add_argument("--rounds", type=arguments.count, default=3, help="default 3")
+    parser.add_argument("--rounds", type=arguments.count, default=3, help="of both, in turns (default 3)")
     parser.add_argument("--uri", default="pvc://models/demo", help="the model (default pvc://models/demo)")
     options = parser.parse_args()
     if not paths.kubeconfig().is_file():
@@ -113,4 +117,4 @@ def _secret(namespace: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    arguments.run(main)

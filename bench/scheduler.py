@@ -4,9 +4,17 @@
     python -m bench.scheduler --vllm-python DIR/bin/python
 
 Our own classes from the scheduler down to the page pool; all sequences decode, and the model is left out. The
-peer is vLLM's scheduler: run in turns with ours by the Python that has it installed, else a recorded figure.
-The last line is one JSON object; its ratio compares the peer with our slowest strategy at most sequences. The
-exit status is 2 when it cannot be done as asked.
+peer is vLLM's scheduler (schedule and update_from_output, prefix cache on): with --vllm-python in turns with
+ours under the same load, else a figure recorded on a two-core machine, which says little on another. Both
+are timed by the processor time of their own process.
+
+Progress goes to standard error. The last line of standard output is one JSON object:
+
+  us_per_sequence_and_step   by number of sequences and strategy: microseconds, median of the rounds
+  peer, peer_us              who, measured or recorded, and its microseconds at most sequences
+  ratio                      that through our slowest strategy's: above 1 we cost less
+
+The exit status is 2 when it cannot be done as asked, 130 when interrupted.
 """
 
 import argparse
@@ -15,12 +23,12 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench import arguments
+from bench.contest import vllm_python
 
 from kvring_node import batch
 from kvring_node.batch import Drawn
@@ -45,6 +53,7 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         measures: dict[str, Measure] = {name: _measure(name, options) for name in strategies}
         if options.vllm_python:
+            vllm_python.required(options.vllm_python)
             measures["vLLM"] = stack.enter_context(_vllm(options))
         figures = {size: _medians(size, measures, options.rounds) for size in sizes}
     most = figures[max(sizes)]
@@ -60,9 +69,7 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments.parser(__doc__)
     add, count, several = parser.add_argument, arguments.count, arguments.several
     add(
         "--sequences",
@@ -70,30 +77,28 @@ def _options() -> argparse.Namespace:
         default=[64, 256],
         help="how many run; several numbers with commas (default 64,256)",
     )
-    add("--steps", type=count, default=200, help="of each round (default 200)")
-    add("--rounds", type=count, default=5, help="default 5")
-    add("--prompt-tokens", type=count, default=128, help="default 128")
-    add("--page-tokens", type=count, default=16, help="default 16")
+    add("--steps", type=count, default=200, help="of decoding in a round (default 200)")
+    add("--rounds", type=count, default=5, help="turns of each contestant (default 5)")
+    add("--prompt-tokens", type=count, default=128, help="of each sequence (default 128)")
+    add("--page-tokens", type=count, default=16, help="of a page (default 16)")
     add(
         "--strategies",
         type=several(arguments.one_of(STRATEGIES)),
         default=["FCFS"],
         help=f"of {', '.join(STRATEGIES)}; with commas (default FCFS)",
     )
-    add("--vllm-python", type=arguments.program, help="a Python in which vLLM 0.32 is installed")
+    add("--vllm-python", type=arguments.program, metavar="PYTHON", help=vllm_python.HELP)
     return parser.parse_args()
 
 
 def _medians(size: int, measures: dict[str, Measure], num_rounds: int) -> dict[str, float]:
+    arguments.tell(f"{size} sequences, {num_rounds} rounds")
     rounds = [{name: measure(size) for name, measure in measures.items()} for _ in range(num_rounds)]
     medians = {}
     for name in measures:
         found = [figures[name] for figures in rounds]
         medians[name] = round(statistics.median(found), 2)
-        print(
-            f"{name}, {size} sequences: {medians[name]} µs ({min(found):.2f} to {max(found):.2f})",
-            file=sys.stderr,
-        )
+        arguments.tell(f"  {name}: {medians[name]} µs ({min(found):.2f} to {max(found):.2f})")
     return medians
 
 
@@ -103,9 +108,7 @@ def _measure(strategy: str, options: argparse.Namespace) -> Measure:
         drawn = Drawn([VOCAB_SIZE - 1] * size)
         steps: int = options.steps
         _step(scheduler, drawn)  # the prompts
-        started_at = (
-            time.process_time()
-        )  # nobody waits for anything: on a busy machine it says more than a clock
+        started_at = time.process_time()  # nobody waits: on a busy machine it says more than a clock
         for _ in range(steps):
             _step(scheduler, drawn)
         return (time.process_time() - started_at) * 1e6 / (size * steps)
@@ -174,4 +177,4 @@ def _vllm(options: argparse.Namespace) -> Iterator[Measure]:
 
 
 if __name__ == "__main__":
-    main()
+    arguments.run(main)

@@ -3,27 +3,47 @@
     python -m bench.throughput --model DIR --requests FILE.jsonl --peers hf-padded-48,hf-cb,ct2
     python -m bench.throughput --model DIR --http --peers hf-padded-48,vllm --vllm-python VENV/bin/python
 
-A request file has one JSON object a line: {"prompt": text or list of token ids, "max_tokens": number}, or
-{"messages": [...]} for the model's chat template; the rows of OpenAI's batch files, which have it as "body",
-will do. `synthetic` makes random ones, new in every round. Everybody computes in float32 on the same device,
-gets all requests at once, decodes greedily and past the end of text; the rounds of the contestants are
+Everybody computes in float32 on the same device with the same threads, gets all requests at once, decodes
+greedily and past the end of text, and has answered some short requests before; the contestants' rounds are
 interleaved. With --http our side is the node's own processes, asked by a client in this one, and so is vllm
-always. Servers that keep prefixes find a file's prompts again from the second round on: the tokens found are
-told. A peer that cannot take part is skipped, and the JSON says why.
+always; servers are suspended in others' turns.
 
-The last line is one JSON object: rates, ratios, answers that agree with ours, the device's measured matrix
-peak and the share of it that the work that cannot be avoided comes to; in process also what a step costs
-outside the model, and outside the runner, which prepares the model's arrays and draws the tokens. The exit
-status is 1 when an answer differs, unless where it begins to differ both tokens have the same logit in
-transformers (a tie, counted by name); 2 when it cannot be done as asked. On a machine with noisy neighbours,
-`--clock cpu` counts the processor time of the contestant's processes instead.
+Requests: `synthetic` makes random ones, new in every round. A file has one JSON object a line: {"prompt":
+text or list of token ids, "max_tokens": number}, or {"messages": [...]} for the model's chat template, or one
+of these as "body", as in OpenAI's batch files. Sets of questions ("question", "turns"), ShareGPT's dialogues
+(also as one list) and vLLM's custom rows ("output_tokens") will do; Mooncake's traces get random tokens of
+their lengths and common beginnings. A row that the model cannot answer whole ends the bench before anything
+runs.
+
+Peers: hf-single and hf-padded-N are transformers' `generate`, one by one and in batches of N; hf-cb is its
+continuous batching, ct2 CTranslate2, vllm the server of another environment (on a CPU without torch.compile,
+which takes minutes). A padded batch and ct2 compute all answers to the length of the longest; only tokens
+asked for count. Servers and hf-cb keep prefixes, and find a file's prompts again from the second round on;
+our engine in process forgets them before each. A peer that cannot take part is skipped.
+
+Progress goes to standard error. The last line of standard output is one JSON object:
+
+  tokens_per_s             of each contestant: tokens of answers a second; median, min, max of the rounds
+  ratio                    our median rate through each peer's: above 1 we are faster
+  equal                    answers with the same tokens as ours
+  ties                     of those that differ: where it begins, both tokens have one logit in transformers
+  found_cached_tokens      of servers: prompt tokens that they had already, in all rounds
+  outside_the_model        in process: what a step costs beside the layers and the head (us: microseconds)
+  outside_the_runner       in process: the same without making index arrays and drawing tokens
+  skipped, versions        who did not take part, and why; of the libraries
+  peak_gflops              the device's measured matrix peak, in float32
+  work_gflop               the arithmetic of a round that nobody gets around
+  share_of_peak            of each contestant: that work in a second, through that peak
+
+The exit status is 1 when an answer differs and it is no tie, 2 when it cannot be done as asked or no peer
+can take part, 130 when interrupted. On a machine with noisy neighbours, `--clock cpu` counts the processor
+time of the contestant's processes instead.
 """
 
 import argparse
 import contextlib
 import json
 import statistics
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -32,7 +52,7 @@ from typing import Any
 
 import torch
 from bench import arguments
-from bench.contest import line_up, ours, peak, request_file, served, ties, workload
+from bench.contest import line_up, ours, peak, request_file, served, ties, vllm_python, workload
 from bench.contest.contestant import Absent, Contestant
 from bench.contest.ties import Difference
 from bench.contest.workload import Answers, Limits, Request, Unfit
@@ -67,7 +87,7 @@ def compare(
                 for request, first, answer in zip(requests, firsts, answers, strict=True)
                 if first != answer
             ]
-            print(f"{name:14} {rates[name][-1]:9.1f} tok/s", flush=True)
+            arguments.tell(f"{name:14} {rates[name][-1]:9.1f} tok/s")
     median = {name: statistics.median(found) for name, found in rates.items()}
     first, num_answers = next(iter(contestants)), sum(map(len, rounds))
     num_differing = Counter(one.name for one in differences)
@@ -104,21 +124,25 @@ def main() -> int:
         arguments.refuse(str(error))
     work_gflop = workload.flops(config, rounds[0]) / 1e9
     num_tokens = sum(request.max_tokens for request in rounds[0])
-    result |= {
-        "ties": num_ties,
-        "peak_gflops": round(peak_gflops, 1),
-        "work_gflop": round(work_gflop, 1),
-        "share_of_peak": {
-            name: round(work_gflop * rate["median"] / num_tokens / peak_gflops, 3)
-            for name, rate in result["tokens_per_s"].items()
-        },
-        "requests": len(rounds[0]),
-        "prompt_tokens": sum(len(request.prompt) for request in rounds[0]),
-        "http": options.http,
-        "device": options.device,
-        "threads": options.threads,
-        "clock": options.clock,
-    }
+    result = (
+        {"bench": "throughput"}
+        | result
+        | {
+            "ties": num_ties,
+            "peak_gflops": round(peak_gflops, 1),
+            "work_gflop": round(work_gflop, 1),
+            "share_of_peak": {
+                name: round(work_gflop * rate["median"] / num_tokens / peak_gflops, 3)
+                for name, rate in result["tokens_per_s"].items()
+            },
+            "requests": len(rounds[0]),
+            "prompt_tokens": sum(len(request.prompt) for request in rounds[0]),
+            "http": options.http,
+            "device": options.device,
+            "threads": options.threads,
+            "clock": options.clock,
+        }
+    )
     print(json.dumps(result))
     return int(len(differences) > sum(num_ties.values()))
 
@@ -162,13 +186,13 @@ def _rounds(options: argparse.Namespace, limits: Limits) -> list[list[Request]]:
     if options.requests is None:
         return workload.rounds(
             limits,
-            options.num_requests,
+            options.num_requests or 48,
             options.prompt_tokens,
             options.max_tokens,
             options.seed,
             options.rounds,
         )
-    rows = request_file.read(options.requests, options.max_tokens)
+    rows = request_file.read(options.requests, options.max_tokens, options.num_requests)
     tokenizer = Tokenizer(options.model)
     return [request_file.encode(rows, limits, tokenizer.encode, tokenizer.encode_chat)] * options.rounds
 
@@ -178,51 +202,66 @@ def _requests(text: str) -> Path | None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments.parser(__doc__)
     add, count = parser.add_argument, arguments.count
     add("--model", type=ours.folder, required=True, help="folder in Hugging Face layout")
-    add("--requests", type=_requests, metavar="FILE", help="a .jsonl file, or synthetic (the default)")
+    add("--requests", type=_requests, metavar="FILE", help="see above (default: synthetic)")
     add(
         "--peers",
         type=arguments.several(line_up.peer),
         default=["hf-padded-48"],
         help=f"of {line_up.PEERS}; with commas (default hf-padded-48)",
     )
-    add("--vllm-python", type=arguments.program, help="interpreter of an environment with vLLM")
+    add("--vllm-python", type=arguments.program, metavar="PYTHON", help=vllm_python.HELP)
     add("--http", action="store_true", help="our node over HTTP instead of the engine alone")
     add("--stream", action="store_true", help="servers stream their answers")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="for everybody (default cpu)")
-    add("--num-requests", type=count, default=48, help="of synthetic ones, a round (default 48)")
+    add(
+        "--num-requests",
+        type=count,
+        help="a round: the first of a file (default all), or synthetic (default 48)",
+    )
     add(
         "--prompt-tokens",
         type=count,
         nargs=2,
         default=(16, 256),
         metavar=("MIN", "MAX"),
-        help="of synthetic requests (default 16 256)",
+        help="least and most of a synthetic prompt (default 16 256)",
     )
-    add("--max-tokens", type=count, default=64, help="out, where a file's row does not say it (default 64)")
-    add("--max-num-sequences", type=count, default=64, help="that a server runs at once (default 64)")
-    add("--max-batch-tokens", type=count, default=2048, help="of a server's step (default 2048)")
+    add("--max-tokens", type=count, default=64, help="of an answer whose row does not say it (default 64)")
+    add("--max-num-sequences", type=count, default=64, help="run at once by ours and vllm (default 64)")
+    add("--max-batch-tokens", type=count, default=2048, help="in a step of ours, vllm, hf-cb (default 2048)")
     add(
         "--cache-bytes",
         type=settings.size_bytes,
         default=2 << 30,
-        help="for the pages of ours and of vllm (default 2Gi)",
+        metavar="SIZE",
+        help="for the pages of ours, vllm, hf-cb, each: bytes, or like 512Mi (default 2Gi)",
     )
-    add("--rounds", type=count, default=3, help="default 3")
+    add("--rounds", type=count, default=3, help="turns of each contestant (default 3)")
     add("--seed", type=arguments.whole, default=0, help="of the first round's synthetic requests (default 0)")
-    add("--clock", choices=sorted(peak.CLOCKS), default="wall", help="default wall; cpu not with a GPU")
-    add("--threads", type=count, default=torch.get_num_threads(), help="of the CPU (default: as torch finds)")
+    add(
+        "--clock",
+        choices=sorted(peak.CLOCKS),
+        default="wall",
+        help="seconds of which (default wall); cpu not with a GPU",
+    )
+    add(
+        "--threads",
+        type=count,
+        default=torch.get_num_threads(),
+        help="of the CPU, of each contestant (default %(default)s: as torch finds)",
+    )
     options = parser.parse_args()
     if "vllm" in options.peers and options.vllm_python is None:
-        parser.error("the peer vllm needs --vllm-python")
+        parser.error(f"the peer vllm needs --vllm-python: {vllm_python.HELP}")
+    if "vllm" in options.peers and not options.http:
+        arguments.tell("vllm is asked over HTTP and kvring is not; --http makes that equal")
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("no CUDA device is visible; use --device cpu")
     return options
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    arguments.run(main)

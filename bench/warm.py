@@ -1,16 +1,25 @@
 """A shared prefix, cold and warm, through the real engine: `python -m bench.warm --model DIR`.
 
 Each round asks a prompt of its own after the prefix twice: when nothing is known (the peer: the engine with
-its pages forgotten), and when another prompt has just left the prefix's pages behind. Greedy tokens must be
-equal; the exit status is 1 when they are not, 2 when it cannot be done as asked. The last line printed is one
-JSON object. On a machine with noisy neighbours, `--clock cpu --threads 1` counts only the time in which this
-process computed.
+its pages forgotten), and when another prompt has just left the prefix's pages behind. Prompts are random, one
+request at a time, greedy and past the end of text. On a machine with noisy neighbours, `--clock cpu --threads
+1` counts only the time in which this process computed.
+
+Progress goes to standard error. The last line of standard output is one JSON object; medians of the rounds:
+
+  cold_first_ms, warm_first_ms   milliseconds until the first token
+  cold_whole_ms, warm_whole_ms   until the last
+  ratio, ratio_first_token       cold through warm, of the whole answer and of its first token
+  cached_tokens                  how many of the prompt's were found in the last round, cold and warm
+  equal, of                      rounds, with the one to warm up, whose tokens were the same cold and warm
+
+The exit status is 1 when tokens differ (in float32 they must not; in halves rounding may make it so), 2 when
+it cannot be done as asked, 130 when interrupted.
 """
 
 import argparse
 import json
 import statistics
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -71,9 +80,7 @@ def measure(engine: Engine, options: argparse.Namespace, vocab_size: int) -> dic
         ask(engine, other, 1, clock)
         warm.append(ask(engine, prompt, options.max_tokens, clock))
         if number:
-            print(
-                f"cold {cold[-1].whole_s * 1e3:8.1f} ms   warm {warm[-1].whole_s * 1e3:8.1f} ms", flush=True
-            )
+            arguments.tell(f"cold {cold[-1].whole_s * 1e3:8.1f} ms   warm {warm[-1].whole_s * 1e3:8.1f} ms")
     figures = {
         f"{which}_{name}_ms": statistics.median(getattr(answer, f"{name}_s") for answer in answers[1:]) * 1e3
         for which, answers in (("cold", cold), ("warm", warm))
@@ -106,22 +113,30 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments.parser(__doc__)
     add, count = parser.add_argument, arguments.count
     add("--model", type=ours.folder, required=True, help="folder in Hugging Face layout")
-    add("--prefix-tokens", type=count, default=2048, help="shared (default 2048)")
+    add("--prefix-tokens", type=count, default=2048, help="that all prompts share (default 2048)")
     add("--own-tokens", type=count, default=16, help="of each prompt after the prefix (default 16)")
-    add("--max-tokens", type=count, default=8, help="out (default 8)")
-    add("--rounds", type=count, default=7, help="default 7, and one before to warm up")
+    add("--max-tokens", type=count, default=8, help="of an answer (default 8)")
+    add("--rounds", type=count, default=7, help="counted, after one to warm up (default 7)")
     add("--threads", type=count, help="of the CPU (default: as torch finds)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU if there is one")
-    add("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto", help="default auto")
-    add("--clock", choices=sorted(peak.CLOCKS), default="wall", help="default wall; cpu not with a GPU")
-    add("--seed", type=arguments.whole, default=0, help="default 0")
+    add(
+        "--dtype",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        default="auto",
+        help="default auto: the model's",
+    )
+    add(
+        "--clock",
+        choices=sorted(peak.CLOCKS),
+        default="wall",
+        help="seconds of which (default wall); cpu not with a GPU",
+    )
+    add("--seed", type=arguments.whole, default=0, help="of the random prompts (default 0)")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    arguments.run(main)

@@ -5,7 +5,6 @@ either what the desk takes, or refused by an `ApiError` 400 that says why; anyth
 with the bytes that did it.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -86,9 +85,7 @@ def one(data: bytes) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments.parser(__doc__)
     parser.add_argument("--seconds", type=arguments.count, default=60, help="default 60")
     parser.add_argument("--seed", type=arguments.count, default=1, help="default 1")
     args = parser.parse_args()

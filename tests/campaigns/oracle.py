@@ -6,7 +6,6 @@ strategy, and requests with shared prefixes, forks, stops and cancellations. Tok
 case again.
 """
 
-import argparse
 import logging
 import sys
 import tempfile
@@ -41,9 +40,7 @@ def campaign(seeds: range, models: greedy_trial.Models) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments.parser(__doc__)
     parser.add_argument("--cases", type=arguments.count, default=2000, help="default 2000")
     parser.add_argument("--seed", type=arguments.whole, default=0, help="of the first case (default 0)")
     parser.add_argument("--only", type=arguments.whole, help="the seed of one case")
@@ -66,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    arguments.run(main)

@@ -4,7 +4,6 @@ Pool, tables, prefix index and forks over paper memory (`tests.support.page_worl
 checked after each operation. The seeds are printed: a failure is repeated with `--seed`.
 """
 
-import argparse
 import random
 import sys
 import time
@@ -78,9 +77,7 @@ def campaign(num_operations: int, seed: int) -> Counter[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments.parser(__doc__)
     parser.add_argument("--operations", type=arguments.count, default=1_000_000, help="default 1000000")
     parser.add_argument("--seed", type=arguments.whole, default=0, help="of the first world (default 0)")
     options = parser.parse_args()
@@ -91,4 +88,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    arguments.run(main)

@@ -4,8 +4,6 @@ Pearson's chi-square for each sentence of `tests.support.sampling_cases`; the ex
 unlikely.
 """
 
-import argparse
-import sys
 import time
 
 from bench import arguments
@@ -13,9 +11,7 @@ from tests.support.sampling_cases import CASES, UNLIKELY, p_values
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments.parser(__doc__)
     parser.add_argument(
         "--draws", type=arguments.count, default=1_000_000, help="of each case (default 1000000)"
     )
@@ -31,4 +27,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    arguments.run(main)

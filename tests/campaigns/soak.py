@@ -5,11 +5,9 @@ Afterwards it must be as it was after the first thousand: no page, request, task
 memory within a margin. Prints progress, and one JSON object on the last line; exits with 1 for a leak.
 """
 
-import argparse
 import asyncio
 import json
 import random
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -124,9 +122,7 @@ def soak(node: Node, num_requests: int, num_clients: int, seed: int) -> dict[str
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments.parser(__doc__)
     parser.add_argument("--requests", type=arguments.count, default=20_000, help="default 20000")
     parser.add_argument("--clients", type=arguments.count, default=24, help="at a time (default 24)")
     parser.add_argument("--seed", type=arguments.whole, default=0, help="default 0")
@@ -148,4 +144,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    arguments.run(main)
