@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 import yaml
 from dev import ask, failure, images, paths, preflight, progress, release, target
@@ -39,9 +40,7 @@ def _run(env: Mapping[str, str]) -> int:
     else:
         _make_model(cluster)
     release.install(cluster, references)
-    sample = yaml.safe_load(SAMPLE.read_text())
-    if env.get("MODEL"):
-        sample["spec"]["model"]["uri"] = env["MODEL"]
+    sample = pool(env)
     cluster.apply([sample], f"--namespace={NAMESPACE}")
     name = sample["metadata"]["name"]
     _wait_for_pool(cluster, name, references["node"])
@@ -52,6 +51,15 @@ def _run(env: Mapping[str, str]) -> int:
     ask.show(cluster, NAMESPACE, sample)
     print(_what_next(name, sample["spec"]["model"]["servedName"], is_local=not env.get("CLUSTER")))
     return 0
+
+
+def pool(env: Mapping[str, str]) -> dict[str, Any]:
+    """The sample, with the model that MODEL names and as much memory as that takes."""
+    sample: dict[str, Any] = yaml.safe_load(SAMPLE.read_text())
+    if env.get("MODEL"):
+        sample["spec"]["model"]["uri"] = env["MODEL"]
+        del sample["spec"]["resources"]["limits"]  # they are the demo model's
+    return sample
 
 
 def _start_local(env: Mapping[str, str]) -> Target:
@@ -84,13 +92,13 @@ def _wait_for_pool(cluster: Target, name: str, image: images.Reference) -> None:
     with progress.step(f"{name} ready") as step:
 
         def is_ready() -> bool:
-            pool = cluster.get("infc", name, f"--namespace={NAMESPACE}")
-            conditions = {found["type"]: found for found in pool.get("status", {}).get("conditions", [])}
+            seen = cluster.get("infc", name, f"--namespace={NAMESPACE}")
+            conditions = {found["type"]: found for found in seen.get("status", {}).get("conditions", [])}
             ready = conditions.get(
                 "Ready", {"status": "Unknown", "message": "the operator has not looked yet"}
             )
             step.note(ready["message"])
-            is_current = ready.get("observedGeneration") == pool["metadata"]["generation"]
+            is_current = ready.get("observedGeneration") == seen["metadata"]["generation"]
             return bool(is_current and ready["status"] == "True" and runs_image())
 
         def runs_image() -> bool:
