@@ -120,8 +120,12 @@ def serve(
 
 def take(message: messages.ToEngine, running: dict[str, Echo], vocab: int) -> list[messages.Refused]:
     match message:
-        case messages.Abort():
-            running.pop(message.request_id, None)
+        case messages.Abort(request_id=name, index=None):
+            running.pop(name, None)
+        case messages.Abort(request_id=name, index=int(index)) if name in running:
+            running[name].answers.pop(index, None)
+            if not running[name].answers:
+                del running[name]
         case messages.Submit() if max(message.prompt_token_ids) >= vocab:
             return [messages.Refused(message.request_id, f"token ids are below {vocab}", "prompt")]
         case messages.Submit() if message.params.grammar and not message.params.grammar.text:

@@ -120,6 +120,11 @@ class EngineChannel:
         if self._mailboxes.pop(request_id, None) and not self._gone:
             self._post(messages.Abort(request_id))
 
+    def end(self, request_id: str, index: int) -> None:
+        """The same of one answer, after a word of the engine on it; the others go on."""
+        if request_id in self._mailboxes:
+            self._post(messages.Abort(request_id, index))
+
     async def listen(self) -> None:
         """Hand out what the engine says, until cancelled."""
         while True:

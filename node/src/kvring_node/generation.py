@@ -55,18 +55,24 @@ class Generation:
         mailbox: Mailbox,
         metrics: Metrics,
         now: float,
+        end: Callable[[int], None],
         close: "Callable[[Generation], None]",
     ) -> None:
-        """`submit` is on its way to the engine; `close` is called once, when nobody reads any more."""
+        """`submit` is on its way to the engine.
+
+        `end` is called for an answer that a stop string ended before the engine, while others go on; `close`
+        once, when nobody reads any more.
+        """
         self.submit = submit
         self.ask = ask
         self.tokenizer = tokenizer
         self.progress = Progress(now)
         self._mailbox = mailbox
         self._metrics = metrics
+        self._end = end
         self._close = close
-        # One for each answer that has not ended. A stop string is the front's affair: the engine, which goes
-        # on with an answer that one has ended, is told only when all have, and till then not listened to.
+        # One for each answer that has not ended. A stop string is the front's affair: until the engine has
+        # heard that one ended an answer, it goes on, and is not listened to.
         self._open = {
             index: Wording(
                 tokenizer.detokenizer(submit.prompt_token_ids),
@@ -145,6 +151,8 @@ class Generation:
         if reason is None:
             return Piece(index, text, token_ids, None, None, logprobs)
         del self._open[index]
+        if parts[-1].finish_reason is None and self._open:
+            self._end(index)
         self.progress.finish_reason = reason
         return Piece(index, text, token_ids, reason, stop or self._stop_token(token_ids, reason), logprobs)
 

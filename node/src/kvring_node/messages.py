@@ -119,10 +119,14 @@ class Submit(msgspec.Struct, frozen=True, tag=True):
     deadline_s: float | None = None
 
 
-class Abort(msgspec.Struct, frozen=True, tag=True):
-    """Front to engine: nobody waits for this request any more; give its pages back. It is not answered."""
+class Abort(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Front to engine: nobody waits for this request any more; give its pages back. It is not answered.
+
+    With an `index` that holds for this answer alone, of which the engine must have said something.
+    """
 
     request_id: str
+    index: int | None = None
 
 
 class Tokens(msgspec.Struct, tag=True, omit_defaults=True):

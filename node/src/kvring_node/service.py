@@ -4,6 +4,7 @@ A request's way: admit (phase, queue), tokenise, check against the model, engine
 """
 
 import asyncio
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -116,7 +117,10 @@ class FrontDesk:
             params = msgspec.structs.replace(params, **advice)
             submit = messages.Submit(ask.request_id, prompt, params, ask.priority, ask.tenant, ask.deadline_s)
             mailbox = self.channel.submit(submit)
-            return Generation(submit, ask, served.tokenizer, mailbox, self.metrics, self.clock(), self._close)
+            end = functools.partial(self.channel.end, submit.request_id)
+            return Generation(
+                submit, ask, served.tokenizer, mailbox, self.metrics, self.clock(), end, self._close
+            )
         except BaseException:
             self._leave(ask.params.n)
             raise

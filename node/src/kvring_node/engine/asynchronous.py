@@ -14,7 +14,7 @@ import queue
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from kvring_node.engine import serving
+from kvring_node.engine import completions, serving
 from kvring_node.engine.completions import Completion, Piece, Prompts, Reading
 from kvring_node.engine.engine import Engine
 from kvring_node.messages import Abort, FromEngine, Refused, SamplingParams, ToEngine, Tokens
@@ -99,9 +99,9 @@ class AsyncEngine:
                             raise reading.refuse(refused)
                         case Tokens() as message:
                             piece = reading.take(message)
-                            if not reading.waits_for(message.request_id):
-                                self._leave(message.request_id)
                             if piece is not None:
+                                if completions.is_cut(piece, message):
+                                    self._mailbox.post(Abort(message.request_id, message.index))
                                 yield piece
             finally:
                 for submit in reading.submits:

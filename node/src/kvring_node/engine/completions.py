@@ -95,10 +95,6 @@ class Reading:
         """Whether any answer is still to come."""
         return bool(self._asked)
 
-    def waits_for(self, request_id: str) -> bool:
-        """Whether an answer to this request is still to come."""
-        return request_id in self._asked
-
     def refuse(self, refused: Refused) -> ValueError:
         """A prompt that can never run, as the error that its caller gets."""
         index = self._asked.pop(refused.request_id).index
@@ -149,8 +145,8 @@ class Steps(Protocol):
         """Takes a request in, or says why it can never run."""
         ...
 
-    def abort(self, request_id: str) -> None:
-        """Forgets a request."""
+    def abort(self, request_id: str, index: int | None = None) -> None:
+        """Forgets a request, or one answer of it."""
         ...
 
     def step(self) -> list[Tokens]:
@@ -175,13 +171,18 @@ def stream(engine: Steps, reading: Reading) -> Iterator[Piece]:
         while reading.is_open:
             for message in engine.step():
                 piece = reading.take(message)
-                if not reading.waits_for(message.request_id):
-                    engine.abort(message.request_id)  # a stop string ended what the engine would go on with
                 if piece is not None:
+                    if is_cut(piece, message):
+                        engine.abort(message.request_id, message.index)
                     yield piece
     finally:
         for submit in reading.submits:
             engine.abort(submit.request_id)
+
+
+def is_cut(piece: Piece, message: Tokens) -> bool:
+    """Whether a stop string ended an answer that the engine would go on with."""
+    return piece.finish_reason is not None and message.finish_reason is None
 
 
 def _checked(params: SamplingParams) -> SamplingParams:

@@ -91,9 +91,12 @@ class Engine:
             self._unsaid.append(said)
         return None
 
-    def abort(self, request_id: str) -> None:
-        """Forgets a request and frees its pages at once; nothing more is said about it."""
-        for sequence in self._in_flight.leave(request_id):
+    def abort(self, request_id: str, index: int | None = None) -> None:
+        """Forgets a request and frees its pages at once; nothing more is said about it.
+
+        With an `index` this answer alone, one that has begun.
+        """
+        for sequence in self._in_flight.leave(request_id, index):
             self._scheduler.cancel(sequence)
         self._unsaid = [message for message in self._unsaid if message.request_id != request_id]
 

@@ -71,11 +71,22 @@ class InFlight:
         if run.key:
             self._by_key[run.key] = run
 
-    def leave(self, request_id: str) -> list[Sequence]:
-        """A request is gone: the sequences that nobody waits for now. An unknown one has ended already."""
-        run = self._by_request.pop(request_id, None)
+    def leave(self, request_id: str, index: int | None = None) -> list[Sequence]:
+        """A request is gone, or waits for this answer no more: the sequences that nobody waits for now.
+
+        An unknown one has ended already.
+        """
+        run = self._by_request.get(request_id)
         if run is None:
             return []
+        if index is not None:
+            sequence = run.sequences[index]
+            if sequence.phase is Phase.FINISHED:
+                return []
+            if run.num_open > 1:
+                run.num_open -= 1
+                return [sequence]
+        del self._by_request[request_id]
         run.listeners.remove(request_id)
         if run.listeners:
             return []

@@ -45,7 +45,7 @@ def serve(engine: Engine, mailbox: Mailbox, wanted: Callable[[], bool]) -> None:
                         preparation.hold(message, grammar)
                     case Abort():
                         preparation.drop(message.request_id)
-                        engine.abort(message.request_id)
+                        engine.abort(message.request_id, message.index)
             for request, prepared in preparation.take():
                 answers += _add(engine, request, prepared)
             answers += engine.step()

@@ -127,6 +127,61 @@ def test_an_aborted_request_gives_all_its_answers_pages_back(num_steps: int, max
     assert [answers["stays", i] for i in range(2)] == [alone(SHARED[:10], 9)] * 2
 
 
+@pytest.mark.parametrize("num_pages", [8, 64])
+@pytest.mark.parametrize("num_steps", range(4, 9))
+@pytest.mark.parametrize("index", range(3))
+def test_an_answer_ends_alone(index: int, num_steps: int, num_pages: int) -> None:
+    paper = paper_engine.make(num_pages=num_pages, max_batch_tokens=4, max_num_sequences=3)
+    paper.engine.add(paper_engine.submit("r", SHARED[:10], 9, n=3, temperature=1.0, seed=5))
+    answers: dict[Answer, list[int]] = defaultdict(list)
+    for _ in range(num_steps):
+        step(paper, answers)
+    num_running, num_used = paper.scheduler.num_running, paper.pool.num_used
+    paper.engine.abort("r", index)
+    paper.engine.abort("r", index)
+    paper.engine.check()
+    assert paper.scheduler.num_running < num_running or paper.engine.stats().num_preemptions
+    assert paper.pool.num_used < num_used or paper.engine.stats().num_preemptions
+    messages: list[Tokens] = []
+    while paper.engine.has_work:
+        messages += step(paper, answers)
+    assert index not in {message.index for message in messages}
+    assert [message.is_last for message in messages] == [False] * (len(messages) - 1) + [True]
+    for other in {0, 1, 2} - {index}:
+        assert answers["r", other] == alone(SHARED[:10], 9, temperature=1.0, seed=5 + other)
+    assert (paper.pool.num_used, paper.pool.num_saved) == (0, 0)
+
+
+def test_an_answer_that_has_ended_by_itself_takes_no_other_with_it() -> None:
+    """Its reader saw a stop string in it, and said so too late."""
+    paper = paper_engine.make(num_pages=64)
+    paper.engine.add(paper_engine.submit("r", SHARED[:5], 2, n=2))
+    paper.engine.step()
+    first, *_ = paper.engine.step()
+    assert first.finish_reason is FinishReason.LENGTH
+    paper.engine.abort("r", 0)
+    assert not paper.engine.has_work
+    paper.engine.abort("r", 0)
+
+
+def test_answers_that_all_end_alone_end_their_request() -> None:
+    paper = paper_engine.make(num_pages=64)
+    paper.engine.add(paper_engine.submit("r", SHARED[:5], 9, n=2))
+    paper.engine.step()
+    for index in range(2):
+        paper.engine.abort("r", index)
+    assert not paper.engine.has_work
+    assert paper.engine.add(paper_engine.submit("r", SHARED[:5], 9)) is None
+
+
+def test_a_stop_string_gives_an_answers_pages_back_while_others_go_on() -> None:
+    paper = paper_engine.make(num_pages=64)
+    params = paper_engine.submit("r", SHARED[:5], 30, n=2, temperature=1.0, seed=1).params
+    end = chr(alone(SHARED[:5], 1, temperature=1.0, seed=1)[0])
+    pieces = paper.engine.stream([SHARED[:5]], params, stop=[end])
+    assert [paper.scheduler.num_running for _ in pieces] == [1] * 30 + [0]
+
+
 @dataclass(frozen=True)
 class Asked:
     num_shared: int
@@ -136,6 +191,7 @@ class Asked:
     seed: int | None
     priority: int
     abort_at: int | None
+    first_ends_at: int | None
 
     @property
     def params(self) -> dict[str, object]:
@@ -164,6 +220,7 @@ ASKED = st.builds(
     seed=st.none() | st.integers(0, 3),
     priority=st.integers(0, 2),
     abort_at=st.none() | st.integers(0, 20),
+    first_ends_at=st.none() | st.integers(0, 20),
 )
 
 
@@ -193,6 +250,8 @@ def test_every_answer_of_every_request_is_the_lone_one(
         for number, asked in enumerate(requests):
             if asked.abort_at == turn:
                 paper.engine.abort(f"r{number}")
+            if asked.first_ends_at is not None and turn >= asked.first_ends_at and answers[f"r{number}", 0]:
+                paper.engine.abort(f"r{number}", 0)
         if not paper.engine.has_work:
             break
         step(paper, answers)
@@ -201,4 +260,5 @@ def test_every_answer_of_every_request_is_the_lone_one(
     room = num_pages * page_tokens
     for number, asked in enumerate(requests):
         if asked.abort_at is None:
-            assert [answers[f"r{number}", i] for i in range(asked.n)] == asked.answers(room)
+            first = 0 if asked.first_ends_at is None else 1
+            assert [answers[f"r{number}", i] for i in range(first, asked.n)] == asked.answers(room)[first:]

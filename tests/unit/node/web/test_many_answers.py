@@ -84,6 +84,16 @@ def test_a_stop_string_ends_one_answer_and_not_the_others(node: Node, stream: bo
     assert answers == [("abc", "stop", "da"), ("bc", "stop", "da")]
 
 
+def test_the_engine_is_told_of_an_answer_that_a_stop_string_ended_while_others_go_on(node: Node) -> None:
+    body = {"prompt": "ab" + 150 * "c", "n": 2, "max_tokens": 140, "stop": "ab"}
+    choices = node.http.post("/v1/completions", json=body).json()["choices"]
+
+    assert [one["text"] for one in choices] == ["", "b" + 139 * "c"]
+    assert [one["finish_reason"] for one in choices] == ["stop", "length"]
+    name = node.received()[-1]["request_id"]
+    assert {"type": "Abort", "request_id": name, "index": 0} in node.received()
+
+
 def test_the_engine_is_told_to_stop_once_stop_strings_have_ended_all_answers(node: Node) -> None:
     body = {"prompt": "abcd", "n": 2, "max_tokens": 400, "stop": "da"}
     usage = node.http.post("/v1/completions", json=body).json()["usage"]
