@@ -36,6 +36,11 @@ class Part:
         """Where its go.mod lies."""
         return GOMOD / self.name
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether its program's `main.go` lies in the folder."""
+        return any(package == "." for _, package in self.programs)
+
     def flags(self) -> list[str]:
         """Flags of `go build`."""
         stamps = " ".join(f"-X {stamp}" for stamp in self.stamps)
@@ -78,7 +83,7 @@ ETCD = Part(
 )
 COREDNS = Part(
     "coredns",
-    (("coredns", "github.com/coredns/coredns"),),
+    (("coredns", "."),),  # with the plugins that the Corefile names, and no others
     module="github.com/coredns/coredns",
     version=f"v{versions.COREDNS}",
 )

@@ -19,8 +19,18 @@ def pin(part: Part) -> None:
         lines += [f"godebug default=go{go}", "", *_replacements(part)]
     (part.folder / "go.mod").write_text("\n".join(lines))
     (part.folder / "go.sum").unlink(missing_ok=True)
-    packages = [f"{package}@{part.version}" for _, package in part.programs]
-    commands.run([compiler.find(), "get", "-tool", *packages], cwd=part.folder, timeout_s=900)
+    for words in _ours(part) if part.is_ours else _theirs(part):
+        commands.run([compiler.find(), *words], cwd=part.folder, timeout_s=900)
+
+
+def _theirs(part: Part) -> list[list[str]]:
+    """Programs of the public module."""
+    return [["get", "-tool", *(f"{package}@{part.version}" for _, package in part.programs)]]
+
+
+def _ours(part: Part) -> list[list[str]]:
+    """A program of our folder that is made from packages of the public module."""
+    return [["get", f"{part.module}@{part.version}"], ["mod", "tidy"]]
 
 
 def _replacements(part: Part) -> list[str]:
