@@ -24,7 +24,7 @@ spec:
 ```
 
 Two variables have a value in a pool already, which yours replaces: `KVRING_NUM_THREADS` is the container's
-limit of CPUs, and `KVRING_DEVICE` is `cuda` where the limits name `nvidia.com/gpu`.
+limit of CPUs, and `KVRING_DEVICE` is `cuda` where the limits name a GPU of NVIDIA.
 
 | flag | variable | default | in a pool | meaning |
 | --- | --- | --- | --- | --- |

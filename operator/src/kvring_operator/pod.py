@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kvring_contract import names, overlay
+from kvring_contract import names, overlay, quantities
 from kvring_contract.api import Key
 from kvring_contract.names import RingLabel
 from kvring_contract.spec import Spec
@@ -27,7 +27,8 @@ STARTUP_LIMIT_S = 3600
 A container that cannot load ends by itself, with a reason.
 """
 USER = 65532
-GPU = "nvidia.com/gpu"
+GPUS = ("nvidia.com/gpu", "nvidia.com/mig-")
+"""How names of whole GPUs, shared ones and slices begin."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def _container(spec: Spec, image: Image, volume: model_volume.ModelVolume) -> di
             {"name": "HOME", "value": "/tmp"},  # noqa: S108  # an emptyDir: the root file system is read-only
             {"name": "KVRING_NUM_THREADS", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
             # Whoever asks for a GPU gets it or is told; KVRING_DEVICE in the overlay allows another device.
-            *([{"name": "KVRING_DEVICE", "value": "cuda"}] if GPU in spec.resources.limits else ()),
+            *([{"name": "KVRING_DEVICE", "value": "cuda"}] if _asks_for_gpu(spec) else ()),
         ],
         "ports": [{"name": "http", "containerPort": names.NODE_PORT}],
         "resources": {kind: amounts for kind, amounts in resources.items() if amounts},
@@ -180,6 +181,11 @@ def _container(spec: Spec, image: Image, volume: model_volume.ModelVolume) -> di
             *volume.mounts,
         ],
     }
+
+
+def _asks_for_gpu(spec: Spec) -> bool:
+    limits = spec.resources.limits.items()
+    return any(name.startswith(GPUS) and quantities.parse_amount(amount) > 0 for name, amount in limits)
 
 
 def secret_name(key: Key) -> str:

@@ -192,12 +192,24 @@ def test_null_in_the_overlay_is_the_same_as_absent() -> None:
     [
         ({}, [], None),
         ({"nvidia.com/gpu": "1"}, [], "cuda"),
+        ({"nvidia.com/mig-1g.5gb": 1}, [], "cuda"),
+        ({"nvidia.com/gpu.shared": 1}, [], "cuda"),
+        ({"nvidia.com/gpu": 0}, [], None),
+        ({"nvidia.com/hostdev": 1}, [], None),
         ({"nvidia.com/gpu": "1"}, [{"name": "KVRING_DEVICE", "value": "cpu"}], "cpu"),
     ],
-    ids=["no GPU is asked for", "a GPU is asked for", "a GPU is asked for, and a CPU is good enough"],
+    ids=[
+        "no GPU is asked for",
+        "a GPU is asked for",
+        "a slice of a GPU is asked for",
+        "a share of a GPU is asked for",
+        "zero GPUs are asked for",
+        "another device is asked for",
+        "a GPU is asked for, and a CPU is good enough",
+    ],
 )
 def test_who_asks_for_a_gpu_gets_one_unless_the_overlay_allows_less(
-    limits: dict[str, str], variables: list[dict[str, str]], device: str | None
+    limits: dict[str, str | int], variables: list[dict[str, str]], device: str | None
 ) -> None:
     containers = [{"name": "node", "env": variables}]
     found = container(resources={"limits": limits}, template={"spec": {"containers": containers}})["env"]
