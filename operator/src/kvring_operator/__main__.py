@@ -50,6 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     sys.setrecursionlimit(DEEPEST)
     words = sys.argv[1:] if argv is None else argv
     if words[:1] == ["plan"]:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `plan ... | head` ends when head has seen enough
         return plan_cli.main(words[1:])
     if words not in ([], ["run"]):
         print(__doc__, file=sys.stderr)

@@ -155,6 +155,16 @@ def test_a_resource_as_deep_as_the_api_server_takes_them_is_read(tmp_path: Path)
     assert "Pod/chat-0-1" in done.stdout
 
 
+def test_who_reads_no_further_sees_no_traceback(file: Path) -> None:
+    command = [sys.executable, "-m", "kvring_operator", "plan", "-f", file, "-o", "yaml"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout
+        assert running.stderr
+        running.stdout.close()
+
+        assert running.stderr.read() == b""
+
+
 def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     given = io.TextIOWrapper(io.BytesIO(yaml.safe_dump(builders.body(1)).encode()))
     monkeypatch.setattr("sys.stdin", given)  # the file descriptor itself is pytest's
