@@ -156,7 +156,7 @@ def test_a_resource_as_deep_as_the_api_server_takes_them_is_read(tmp_path: Path)
 
 
 def test_who_reads_no_further_sees_no_traceback(file: Path) -> None:
-    command = [sys.executable, "-m", "kvring_operator", "plan", "-f", file, "-o", "yaml"]
+    command = [sys.executable, "-m", "kvring_operator", "plan", "-f", str(file), "-o", "yaml"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         assert running.stdout
         assert running.stderr
