@@ -1,8 +1,7 @@
-"""What the local cluster needs of its host beyond programs: kernel, disk, addresses, ports, firewall."""
+"""What the local cluster needs of its host beyond programs: kernel, disk, addresses, ports."""
 
 import ipaddress
 import json
-import re
 import shutil
 import socket
 import tempfile
@@ -20,13 +19,6 @@ MAX_SOCKET_CHARS = 107  # unix(7)
 IP_FREEBIND = 15  # of Linux: binds to an address that the host has not got yet
 # Those that another Kubernetes, or a registry, takes on all addresses of a host.
 PORTS = (layout.API_PORT, layout.REGISTRY_PORT, machine_parts.KUBELET_PORT, machine_parts.PROXY_HEALTH_PORT)
-# (the chain, the option that says which end of a packet is meant, whose packets must pass)
-FIREWALL = (
-    ("FORWARD", "-s", layout.POD_RANGE),
-    ("FORWARD", "-d", layout.POD_RANGE),
-    ("INPUT", "-s", layout.POD_RANGE),
-    ("INPUT", "-s", layout.MACHINE_RANGE),
-)
 
 
 def check() -> None:
@@ -129,35 +121,6 @@ def is_free(address: str, port: int) -> bool:
     return True
 
 
-def _firewall_lets_pods_speak() -> None:
-    chains = {name for name, _, _ in FIREWALL}
-    if missing := [rule for chain in sorted(chains) for rule in rules_missing(chain, _listed(chain))]:
-        raise Failure(
-            "this host's firewall (Docker and ufw set it so) drops what pods send to each other or to it",
-            "; ".join(missing),
-        )
-
-
-def _listed(chain: str) -> str:
-    try:
-        return commands.run(["nft", "list", "chain", "ip", "filter", chain])
-    except Failure:
-        return ""  # no such chain, so nothing is filtered
-
-
-def rules_missing(chain: str, listed: str) -> list[str]:
-    """What to add to one of the host's chains, as nft lists it, if it drops by default what pods send."""
-    if "policy drop" not in listed:
-        return []
-    named = re.findall(r"\b(?:\d+\.){3}\d+(?:/\d+)?", listed)
-    excepted = [ipaddress.IPv4Network(text, strict=False) for text in named]
-    return [
-        f"iptables -I {chain} {side} {network} -j ACCEPT"
-        for name, side, network in FIREWALL
-        if name == chain and not any(ipaddress.IPv4Network(network).subnet_of(known) for known in excepted)
-    ]
-
-
 LAWS: tuple[Callable[[], None], ...] = (
     _kernel_has_nftables,
     _kernel_has_cgroups,
@@ -166,5 +129,4 @@ LAWS: tuple[Callable[[], None], ...] = (
     _disk_takes_an_overlay,
     _addresses_are_free,
     _ports_are_free,
-    _firewall_lets_pods_speak,
 )

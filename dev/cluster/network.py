@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from dev import commands, paths
-from dev.cluster import mounts
+from dev.cluster import firewall, mounts
 from dev.cluster.layout import ADDRESS, Machine
 
 # Those that the cluster itself or its kubelets and kube-proxies change.
@@ -16,7 +16,7 @@ PROXY_TABLES = ("ip", "ip6")
 
 
 def prepare_host() -> None:
-    """Gives the host its machine address and lets it forward; remembers the kernel settings as they were."""
+    """Gives the host its machine address and lets it forward; remembers what it changes as it was."""
     saved = _saved()
     if not saved.exists():
         values = {
@@ -26,6 +26,7 @@ def prepare_host() -> None:
         unfinished.write_text(json.dumps(values, indent=2))
         unfinished.replace(saved)
     _setting("net/ipv4/ip_forward").write_text("1")
+    firewall.open_up()
     commands.run(["ip", "address", "replace", f"{ADDRESS}/32", "dev", "lo"])
 
 
@@ -37,6 +38,7 @@ def restore_host() -> None:
     for family in PROXY_TABLES:
         if f"table {family} kube-proxy" in tables:
             commands.run(["nft", "delete", "table", family, "kube-proxy"])
+    firewall.restore()
     if _saved().exists():
         for name, value in json.loads(_saved().read_text()).items():
             _setting(name).write_text(value)
