@@ -48,7 +48,7 @@ def rules_missing(chain: str, listed: str) -> list[list[str]]:
 
 def _accepts(listed: str, end: str, network: ipaddress.IPv4Network) -> bool:
     """Whether a rule lets all packets from or to a network pass, or more than these."""
-    named = re.findall(rf"ip {end} ((?:\d+\.){{3}}\d+(?:/\d+)?) (?:counter .*)?accept", listed)
+    named = re.findall(rf"^\s*ip {end} ((?:\d+\.){{3}}\d+(?:/\d+)?) (?:counter .*)?accept", listed, re.M)
     return any(network.subnet_of(ipaddress.IPv4Network(text, strict=False)) for text in named)
 
 
