@@ -1,5 +1,6 @@
 """How tools for people end when something does not work: with what, and what to do about it."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -25,4 +26,6 @@ def exit_code(work: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on from here", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # `make status | head`: who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's end complains
     return 1
