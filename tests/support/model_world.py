@@ -156,7 +156,7 @@ class ModelWorld:
             "resourceVersion": "1",
         }
         born = views.pod({**manifest, "metadata": {**meta, **stored}, "status": {}})
-        self.pods[born.name] = dataclasses.replace(born, created_at=self.now)
+        self.pods[born.name] = dataclasses.replace(born, created_at=self.now, tolerant=self.tolerant)
 
     def _change(self, pod: Pod, **changes: Any) -> None:
         if pod.name in self.pods:

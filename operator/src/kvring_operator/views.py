@@ -29,6 +29,7 @@ _LEAVING_TAINTS = {
 }
 _OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 _CORDONED = "node.kubernetes.io/unschedulable"
+_AWAY = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _ZONE = "topology.kubernetes.io/zone"
 
 
@@ -62,6 +63,7 @@ def pod(body: Mapping[str, Any]) -> world.Pod:
         others=tuple(containers.values()),
         gate=_is_true(conditions.get(names.READINESS_GATE)),
         ready=_is_true(conditions.get("Ready")),
+        tolerant=any(map(_disregards_trouble, spec.get("tolerations") or ())),
         unschedulable=_unschedulable(conditions.get("PodScheduled", {})),
         resource_version=meta["resourceVersion"],
     )
@@ -165,6 +167,12 @@ def _unschedulable(scheduled: Mapping[str, Any]) -> str:
     """No room, a scheduling gate that somebody set, or a fault of the scheduler, in its own words."""
     refused = scheduled.get("status") == "False"
     return (scheduled.get("message") or scheduled.get("reason", "")) if refused else ""
+
+
+def _disregards_trouble(toleration: Mapping[str, Any]) -> bool:
+    """Whether it lets a pod onto a machine that is cordoned or away; without a key it is for every taint."""
+    named = toleration.get("key") or _CORDONED
+    return named in (_CORDONED, *_AWAY) and toleration.get("effect", "") in ("", "NoSchedule")
 
 
 def _is_true(condition: Mapping[str, Any] | None) -> bool:

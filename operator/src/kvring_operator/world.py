@@ -56,7 +56,8 @@ class Pod:
     """One pod of a member. Slot and incarnation are read from its name, which nobody can change.
 
     `labels` are ours only. `draining_since` and `created_at` are seconds since the Unix epoch. `container` is
-    the engine's; `others` are those of the overlay that run before or beside it.
+    the engine's; `others` are those of the overlay that run before or beside it. `tolerant` tells whether the
+    scheduler may put it on a machine that is cordoned or away.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Pod:
     gate: bool = False
     ready: bool = False
     unschedulable: str = ""
+    tolerant: bool = False
     resource_version: str = field(default="", compare=False)
 
     @property
@@ -171,10 +173,12 @@ class World:
     def tolerates(self, pod: Pod) -> bool:
         """Whether the pod was put on its machine after that began to leave or was lost.
 
-        Its tolerations want it so, and the scheduler would put the next one there, too.
+        Its tolerations want it so, and the scheduler would put the next one there, too. Without them it is
+        there because the scheduler had not heard of the trouble yet, and the next one would not come.
         """
         machine = self.machine_of(pod)
-        return machine is not None and machine.since is not None and pod.created_at > machine.since
+        since = machine.since if machine else None
+        return pod.tolerant and since is not None and pod.created_at > since
 
     def report_of(self, pod: Pod) -> NodeReport | None:
         """What the pod's node said of itself just now."""

@@ -130,7 +130,7 @@ MACHINES = [
         desired(1),
         world(
             member(0),
-            loading(0, 2, created_at=NOW - 5),
+            loading(0, 2, created_at=NOW - 5, tolerant=True),
             on_ring=ring(member(0)),
             machines=builders.machines(dataclasses.replace(CORDONED, since=NOW - 6)),
         ),
@@ -141,7 +141,7 @@ MACHINES = [
         desired(1),
         world(
             member(0, ready=False, gate=False),
-            pending(0, 2, machine="m1", created_at=NOW - 5),
+            pending(0, 2, machine="m1", created_at=NOW - 5, tolerant=True),
             machines=builders.machines(dataclasses.replace(AWAY, since=NOW - 6)),
             on_ring=ring(member(0), offline=[0]),
             reports={},
@@ -149,10 +149,22 @@ MACHINES = [
         [],
     ),
     Row(
+        "a machine is away: a replacement that came there before the scheduler knew is replaced, too",
+        desired(1),
+        world(
+            member(0, ready=False, gate=False),
+            pending(0, 2, machine="m1", created_at=NOW - 5),
+            machines=builders.machines(dataclasses.replace(AWAY, since=NOW - 6)),
+            on_ring=ring(member(0), offline=[0]),
+            reports={},
+        ),
+        ["create chat-0-3"],
+    ),
+    Row(
         "a machine out of service: a pod that tolerates that, and came later, is not ended by force",
         desired(1),
         world(
-            pending(0, 2, machine="m1", created_at=NOW - 5),
+            pending(0, 2, machine="m1", created_at=NOW - 5, tolerant=True),
             machines=builders.machines(dataclasses.replace(LOST, since=NOW - 6)),
             on_ring=ring(),
             reports={},

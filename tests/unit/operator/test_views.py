@@ -113,6 +113,26 @@ def test_why_a_machine_should_be_left(spec: dict[str, Any], leaving: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("toleration", "tolerant"),
+    [
+        ({"operator": "Exists"}, True),
+        ({"operator": "Exists", "effect": "NoSchedule"}, True),
+        ({"operator": "Exists", "effect": "NoExecute"}, False),
+        ({"key": "node.kubernetes.io/unschedulable", "operator": "Exists"}, True),
+        ({"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}, False),
+        ({"key": "nvidia.com/gpu", "operator": "Exists"}, False),
+    ],
+)
+def test_which_tolerations_bring_a_pod_to_a_machine_in_trouble(
+    toleration: dict[str, str], tolerant: bool
+) -> None:
+    body = pod_body()
+    body["spec"] = {"tolerations": [toleration]}
+
+    assert views.pod(body).tolerant is tolerant
+
+
+@pytest.mark.parametrize(
     ("condition", "told"),
     [
         ({"status": "True"}, ""),
