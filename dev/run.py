@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 from dev import ask, failure, images, paths, preflight, progress, release, target
-from dev.cluster import kubectl, lifecycle, storage, wait
+from dev.cluster import kubectl, layout, lifecycle, storage, wait
 from dev.model import recipe
 from dev.target import Target
 
@@ -64,7 +64,8 @@ def pool(env: Mapping[str, str]) -> dict[str, Any]:
 
 def _start_local(env: Mapping[str, str]) -> Target:
     preflight.ensure((*preflight.CLUSTER, *images.PROGRAMS))
-    lifecycle.up(int(env.get("MACHINES") or 1))
+    last = layout.named(f"m{env.get('MACHINES') or 1}")
+    lifecycle.up(last.number)
     return target.local()
 
 
