@@ -25,6 +25,10 @@ class Linear(Map, Protocol):
         """Adds the result to `to [tokens, outputs]`, which may be changed, and returns the sum."""
         ...
 
+    def rows(self, indices: torch.Tensor) -> torch.Tensor:
+        """Those of the weight, `[indices, inputs]`: what a head says next is also what is embedded."""
+        ...
+
 
 class Rotation(Protocol):
     """Turns heads by their position, normalised before where the model does that."""

@@ -57,6 +57,9 @@ class _Linear:
     def add(self, hidden: torch.Tensor, to: torch.Tensor) -> torch.Tensor:
         return to + self(hidden)
 
+    def rows(self, indices: torch.Tensor) -> torch.Tensor:
+        return F.embedding(indices, self._weight)
+
 
 class _Gate(_Linear):
     def __init__(

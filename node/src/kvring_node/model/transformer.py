@@ -1,7 +1,7 @@
 """One decoder for all families: embed, blocks of attention and MLP, norm, head."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody knows
@@ -98,20 +98,20 @@ class Transformer:
         """
         source = Source(weights, made_of)
         self.vocab_size = config.vocab_size
-        self._embedding = weights.take("model.embed_tokens.weight", config.vocab_size, config.hidden_size)
-        self._embedding_scale = _embedding_scale(config, self._embedding.dtype)
+        self._device, self._dtype = weights.device, weights.dtype
+        self._embed, self._head = _ends(config, source)
+        self._embedding_scale = _embedding_scale(config, weights.dtype)
         self._rope = config.rope
         self._blocks = [
             Block(config, source, f"model.layers.{i}", window)
             for i, window in enumerate(config.traits.windows)
         ]
         self._norm = _norm(config, source, "model.norm")
-        self._head = made_of.linear(_head(config, weights, self._embedding), None)
 
     def reach(self, num_positions: int) -> None:
         """No sequence will be longer; some ropes depend on it. Pages computed before are worthless."""
         table = rotary.make_table(self._rope, num_positions)
-        angles = table.to(device=self._embedding.device, dtype=self._embedding.dtype)
+        angles = table.to(self._device, self._dtype)
         for block in self._blocks:
             block.attention.rotate_by(angles)
 
@@ -123,7 +123,7 @@ class Transformer:
         rows: torch.Tensor,
     ) -> torch.Tensor:
         """Hidden states after tokens `token_ids[rows]`, for `head`; keys and values go to `layers`."""
-        hidden = F.embedding(token_ids, self._embedding)
+        hidden = self._embed(token_ids)
         if self._embedding_scale is not None:
             hidden *= self._embedding_scale
         *blocks, last = zip(self._blocks, layers, strict=True)
@@ -155,6 +155,14 @@ class Source:
     def linear(self, joined: Mapping[str, int], columns: int, bias: bool) -> parts.Linear:
         """The same as a part."""
         return self.parts.linear(*self.read(joined, columns, bias))
+
+
+def _ends(config: ModelConfig, source: Source) -> tuple[Callable[[torch.Tensor], torch.Tensor], parts.Linear]:
+    """Embedding and head; tied, they are one matrix, kept once, as the head has it."""
+    embedding = source.weights.take("model.embed_tokens.weight", config.vocab_size, config.hidden_size)
+    weight = _head(config, source.weights, embedding)
+    head = source.parts.linear(weight, None)
+    return head.rows if weight is embedding else functools.partial(F.embedding, weight=embedding), head
 
 
 def _head(config: ModelConfig, weights: Weights, embedding: torch.Tensor) -> torch.Tensor:

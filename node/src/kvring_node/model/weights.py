@@ -30,8 +30,8 @@ class Weights:
         Raises:
             ModelError: no weights, pickled weights only, a missing shard, or a broken file.
         """
-        self._dtype = dtype
-        self._device = device
+        self.dtype = dtype
+        self.device = device
         self._files = {path: _open(path) for path in _shards(folder)}
         self._owner = {name: path for path, file in self._files.items() for name in file.keys()}  # noqa: SIM118 - keys() is all it has
         self._left = {name for name in self._owner if not name.endswith(IGNORED_SUFFIXES)}
@@ -60,13 +60,13 @@ class Weights:
                 "fetch config and weights of one revision",
             )
         self._left.discard(name)
-        return tensor.to(device=self._device, dtype=self._dtype)
+        return tensor.to(device=self.device, dtype=self.dtype)
 
     def join(self, names: Sequence[str], rows: Sequence[int], *rest: int) -> torch.Tensor:
         """Several tensors `[rows[i], *rest]` as one, so that one multiplication does the work of several."""
         if len(names) == 1:  # stays in the file's pages where it can
             return self.take(names[0], rows[0], *rest)
-        joined = torch.empty((sum(rows), *rest), dtype=self._dtype, device=self._device)
+        joined = torch.empty((sum(rows), *rest), dtype=self.dtype, device=self.device)
         first = 0
         for name, count in zip(names, rows, strict=True):
             joined[first : first + count] = self.take(name, count, *rest)

@@ -40,10 +40,16 @@ print(json.dumps({"peak": peak - before, "after": anonymous() - before}))
 """
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_peak_of_loading_is_about_the_model_itself(dtype: torch.dtype, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "vocab_size", "is_tied"),
+    [(torch.float32, 512, False), (torch.bfloat16, 512, False), (torch.bfloat16, 32768, True)],
+)
+def test_the_peak_of_loading_is_about_the_model_itself(
+    dtype: torch.dtype, vocab_size: int, is_tied: bool, tmp_path: Path
+) -> None:
     config = transformers.LlamaConfig(
-        vocab_size=512,
+        vocab_size=vocab_size,
+        tie_word_embeddings=is_tied,
         hidden_size=512,
         intermediate_size=2048,
         num_hidden_layers=12,
@@ -54,6 +60,8 @@ def test_the_peak_of_loading_is_about_the_model_itself(dtype: torch.dtype, tmp_p
     )
     with torch.device("meta"):
         shapes = transformers.LlamaForCausalLM(config).state_dict()
+    if is_tied:
+        del shapes["lm_head.weight"]
     tensors = {name: torch.full(one.shape, 0.5, dtype=dtype) for name, one in shapes.items()}
     safetensors.torch.save_file(tensors, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(config.to_json_string(use_diff=False))

@@ -96,11 +96,16 @@ class _Product:
 class _Linear(_Product):
     def __init__(self, library: Library, packed: torch.Tensor, bias: torch.Tensor | None, num_outputs: int):
         super().__init__(library, packed, bias, num_outputs, STORE)
+        self._packed = packed
         self._adding = _Product(library, packed, bias, num_outputs, ADD)
 
     def add(self, hidden: torch.Tensor, to: torch.Tensor) -> torch.Tensor:
         self._adding._run(hidden, to)
         return to
+
+    def rows(self, indices: torch.Tensor) -> torch.Tensor:
+        panels = self._packed.transpose(1, 2)
+        return panels[indices // panels.shape[1], indices % panels.shape[1]].contiguous()
 
 
 class _Norm:
@@ -133,17 +138,25 @@ class _Rotation:
 
 def _pack(weight: torch.Tensor, panel: int) -> torch.Tensor:
     """`[outputs, inputs]` to `[panels, inputs, panel]`, padded with zeros."""
-    padded = F.pad(weight, (0, 0, 0, -weight.shape[0] % panel))
-    return padded.view(-1, panel, weight.shape[1]).transpose(1, 2).contiguous()
+    return _pad_rows(weight, panel).view(-1, panel, weight.shape[1]).transpose(1, 2).contiguous()
 
 
 def _pad(bias: torch.Tensor | None, packed: torch.Tensor) -> torch.Tensor | None:
     return None if bias is None else F.pad(bias, (0, packed.shape[0] * packed.shape[2] - len(bias)))
 
 
+def _pad_rows(weight: torch.Tensor, multiple: int) -> torch.Tensor:
+    """Zeros below, up to a multiple; what is one already is not copied."""
+    missing = -weight.shape[-2] % multiple
+    return F.pad(weight, (0, 0, 0, missing)) if missing else weight
+
+
 def _interleave(weight: torch.Tensor, lanes: int) -> torch.Tensor:
     """Two halves of rows become groups of `lanes` rows, one of the first, one of the second, in turns."""
     columns = weight.shape[1]
-    halves = weight.view(2, -1, columns)
-    padded = F.pad(halves, (0, 0, 0, -halves.shape[1] % lanes))
-    return padded.view(2, -1, lanes, columns).transpose(0, 1).reshape(-1, columns)
+    return (
+        _pad_rows(weight.view(2, -1, columns), lanes)
+        .view(2, -1, lanes, columns)
+        .transpose(0, 1)
+        .reshape(-1, columns)
+    )

@@ -48,6 +48,19 @@ def test_a_product_equals_torchs(
 
 
 @every_variant
+@settings(max_examples=40, deadline=None)
+@given(inputs=columns, outputs=columns, indices=st.lists(st.integers(0, 10**6), min_size=1, max_size=40))
+def test_rows_are_those_of_the_weight(
+    library: Library, inputs: int, outputs: int, indices: list[int]
+) -> None:
+    weight, chosen = random(outputs, inputs), torch.tensor(indices) % outputs
+    for parts in (native(library), PLAIN):
+        got = parts.linear(weight, None).rows(chosen)
+        assert got.is_contiguous()
+        assert torch.equal(got, weight[chosen])
+
+
+@every_variant
 @settings(max_examples=60, deadline=None)
 @given(
     tokens=rows,
