@@ -32,6 +32,8 @@ class ModelWorld:
         """Whose pods every kubelet turns away, as for want of CPU."""
         self.tolerant = False
         """Whether the scheduler also takes machines that leave or are away, as for pods that tolerate all."""
+        self.room = 1000
+        """Pods that a machine takes."""
         self.held: set[str] = set()
         """Pods that somebody's finalizer keeps in the API."""
         self.silent: set[str] = set()
@@ -128,11 +130,13 @@ class ModelWorld:
         if pod.slot in self.refused_slots and not pod.ready:
             self._change(pod, phase=Phase.FAILED, reason="OutOfcpu")
         elif not pod.machine:
-            free = [one for one in self.machines.values() if self.tolerant or (one.ready and not one.leaving)]
+            open_ones = [
+                one for one in self.machines.values() if self.tolerant or (one.ready and not one.leaving)
+            ]
+            free = [one for one in open_ones if self._num_pods(one) < self.room]
+            self._change(pod, unschedulable="" if free else "no machine has room")
             if free:
-                fewest = min(
-                    free, key=lambda one: (sum(p.machine == one.name for p in self.pods.values()), one.name)
-                )
+                fewest = min(free, key=lambda one: (self._num_pods(one), one.name))
                 self._change(pod, machine=fewest.name, address=f"10.0.{pod.incarnation}.{pod.slot}")
         elif not pod.container.running:
             self._change(pod, phase=Phase.RUNNING, container=Container(running=True))

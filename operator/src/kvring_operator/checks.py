@@ -222,6 +222,12 @@ def _where(pod: Pod, one: Container) -> str:
 
 
 def _room(case: Case, pod: Pod) -> str:
+    old = next((other for other in case.staying if other.slot == pod.slot and other.ready), None)
+    if old and not case.desired.max_unavailable:
+        return (
+            f"{old.name} serves until this one does. Add machines, or set spec.rollout.maxUnavailable: 1, "
+            "and it goes first if only its template is out of date."
+        )
     if "scheduling gates" in pod.unschedulable:
         return "Whoever set spec.schedulingGates of the pod, such as a queue, has to lift them."
     if "volume" in pod.unschedulable.lower() and "Insufficient" not in pod.unschedulable:

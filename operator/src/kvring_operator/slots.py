@@ -6,7 +6,8 @@ Promises, for every world:
 - too many slots: those worth least go first (not ready, unfit, youngest, highest);
 - a pod that does not fit any more (template changed, machine leaves) and is not ready is replaced at once;
 - one that is ready is replaced within `maxSurge` and `maxUnavailable`, the new one before the old one
-  whenever a surge is allowed, slot by slot: the next surge waits until the last one's old pod is gone;
+  whenever a surge is allowed and finds room, slot by slot: the next surge waits until the last one's old pod
+  is gone;
 - a machine that is away costs nothing: its pods stay until their replacements are ready, and stay for good if
   the machine is back before;
 - a pod whose tolerations brought it to a machine that leaves or is away stays there: the next one would come
@@ -23,6 +24,7 @@ from kvring_operator.world import Pod, World
 
 REPLACE_ENDED_AFTER_S = 10.0
 """A pod that the kubelet gave up (evicted, refused) is replaced at most this often: until then it is kept."""
+OUT_OF_DATE = "its template is out of date"
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def unfit(desired: Desired, world: World, pod: Pod) -> str:
         if machine.leaving:
             return f"its machine {pod.machine} leaves: {machine.leaving}"
     if pod.hash_version == pods.HASH_VERSION and pod.template_hash != desired.template.hash:
-        return "its template is out of date"
+        return OUT_OF_DATE
     return ""
 
 
@@ -90,17 +92,20 @@ def choose(desired: Desired, world: World, now: float) -> Layout:
         for pod in filled[slot]
     ]
     stale: list[int] = []
+    cramped: list[int] = []
     for slot in wanted:
         found = filled.get(slot, [])
         fit = [pod for pod in found if not unfit(desired, world, pod)]
         if not found:
             creations += _first(world, slot) if slot not in waits else ()
         elif fit:
-            dismissals += _superseded(desired, world, found, max(fit, key=_rank))
+            keep = max(fit, key=_rank)
+            dismissals += _superseded(desired, world, found, keep)
+            cramped += [slot] if keep.unschedulable else ()
         else:
             stale.append(slot)
             dismissals += _hopeless(desired, world, found)
-    return _roll(_Rollout(desired, world, filled, wanted, waits, creations, dismissals, []), stale)
+    return _roll(_Rollout(desired, world, filled, wanted, waits, creations, dismissals, []), stale, cramped)
 
 
 def _wanted(desired: Desired, world: World, filled: Mapping[int, list[Pod]]) -> tuple[int, ...]:
@@ -181,12 +186,19 @@ class _Rollout:
         self.dismissals += [Dismissal(pod, reason) for pod in self.filled[slot]]
 
 
-def _roll(rollout: _Rollout, stale: list[int]) -> Layout:
+def _roll(rollout: _Rollout, stale: list[int], cramped: list[int]) -> Layout:
+    """Replace the pods of `stale` slots; those of `cramped` ones are, and their new pods find no room."""
     desired, world, filled = rollout.desired, rollout.world, rollout.filled
     alive = sum(not (pod.deleting or pod.ended) for pod in world.pods)
     surge = desired.replicas + desired.max_surge - alive - len(rollout.creations)
     ready = sum(any(pod.ready for pod in filled.get(slot, ())) for slot in rollout.wanted)
     spare = ready - (desired.replicas - desired.max_unavailable)
+    for slot in cramped:
+        outdated = [pod for pod in filled[slot] if pod.ready and unfit(desired, world, pod) == OUT_OF_DATE]
+        if outdated and spare > 0:
+            spare -= 1
+            reason = "its successor finds no room beside it, and maxUnavailable allows it to go first"
+            rollout.dismissals += [Dismissal(pod, reason) for pod in outdated]
     for slot in sorted(stale, key=lambda slot: (any(pod.ready for pod in filled[slot]), slot)):
         reason = unfit(desired, world, max(filled[slot], key=_rank))
         if not any(pod.ready for pod in filled[slot]):

@@ -107,6 +107,12 @@ ROWS = [
         "Create the claim",
     ),
     Row(
+        "a successor that finds no room beside the pod that serves",
+        world(member(0), pending(0, 2, unschedulable=NO_GPU)),
+        "Unschedulable",
+        "chat-0-1 serves until this one does. Add machines, or set spec.rollout.maxUnavailable: 1",
+    ),
+    Row(
         "a volume that no machine can have",
         world(
             pending(0, unschedulable="0/1 nodes are available: 1 node(s) had volume node affinity conflict.")

@@ -242,6 +242,18 @@ def test_roll_outs_reverts_and_crashes_keep_within_surge_and_unavailability(
     assert is_as_asked(pool)
 
 
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_roll_out_where_every_machine_is_full_ends_if_a_member_may_be_missing(replicas: int) -> None:
+    pool = Pool(replicas, {"maxSurge": 1, "maxUnavailable": 1}, num_machines=replicas)
+    pool.model.room = 1
+    pool.settle()
+    template(pool, 0)
+
+    pool.settle()
+
+    assert is_as_asked(pool)
+
+
 @pytest.mark.parametrize("image", [1, 2], ids=["at the start", "in a roll-out"])
 def test_a_slot_whose_pods_are_turned_away_is_tried_now_and_then_and_the_others_go_on(image: int) -> None:
     pool = Pool(3, ROLLOUTS[0])

@@ -94,6 +94,26 @@ ROLLING = [
         [],
     ),
     Row(
+        "roll-out: a new pod that finds no room gets that of the old one, where maxUnavailable allows it",
+        desired(1, rollout={"maxSurge": 1, "maxUnavailable": 1}),
+        world(
+            member(0, template_hash=OLD),
+            pending(0, 2, unschedulable="Insufficient nvidia.com/gpu"),
+            on_ring=ring(member(0)),
+        ),
+        ["BeginDrain chat-0-1"],
+    ),
+    Row(
+        "roll-out: a new pod that finds no room waits for it, where maxUnavailable is 0",
+        desired(1),
+        world(
+            member(0, template_hash=OLD),
+            pending(0, 2, unschedulable="Insufficient nvidia.com/gpu"),
+            on_ring=ring(member(0)),
+        ),
+        [],
+    ),
+    Row(
         "another version of the hash function is no drift",
         desired(1),
         world(member(0, template_hash="deadbeef", hash_version="0")),
@@ -118,6 +138,17 @@ MACHINES = [
             machines=builders.machines(CORDONED),
         ),
         ["BeginDrain chat-0-1"],
+    ),
+    Row(
+        "a cordoned machine: a replacement that finds no room would not find it there, and the pod stays",
+        desired(1, rollout={"maxSurge": 1, "maxUnavailable": 1}),
+        world(
+            member(0),
+            pending(0, 2, unschedulable="Insufficient nvidia.com/gpu"),
+            on_ring=ring(member(0)),
+            machines=builders.machines(CORDONED),
+        ),
+        [],
     ),
     Row(
         "a machine is away: its member is offline, a replacement is made, and its pod is kept for its return",
