@@ -17,6 +17,9 @@ _R = TypeVar("_R")
 THREAD_CHARS = 4096
 """Longer prompts are tokenised in a thread: about 1 ms of work, more would be felt by running streams."""
 
+_TURN_CHARS = 32
+"""What a chat template has to do for a turn, however short."""
+
 
 class Detokenizer(Protocol):
     """Turns one answer's token ids into text as they come."""
@@ -128,7 +131,7 @@ async def tokenise(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
 
 async def tokenise_chat(tokenizer: Tokenizer, conversation: Conversation) -> list[int]:
     """Token ids of a conversation; raises `InvalidAsk` when the chat template refuses it."""
-    num_chars = sum(len(turn["content"]) for turn in conversation.turns)
+    num_chars = sum(len(turn["content"]) + _TURN_CHARS for turn in conversation.turns)
     encode = functools.partial(tokenizer.encode_chat, **conversation.options)
     try:
         return await in_thread_if(num_chars > THREAD_CHARS, encode, conversation.turns)

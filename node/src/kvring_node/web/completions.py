@@ -173,12 +173,11 @@ def asks(body: requests.CompletionRequest, answer_id: str, request: Request) -> 
 def _prompts(prompt: str | list[str | int | list[int]]) -> list[prompts.Prompt]:
     if isinstance(prompt, str):
         return [prompt]
-    texts = [one for one in prompt if isinstance(one, str)]
-    ids = [one for one in prompt if isinstance(one, int)]
-    lists = [one for one in prompt if isinstance(one, list)]
-    for found, meant in ((texts, [*texts]), (ids, [ids]), (lists, [*lists])):
-        if len(found) == len(prompt):
-            return [*meant]
+    kinds = {*map(type, prompt)}
+    if kinds == {int}:
+        return [prompt]  # type: ignore[list-item]  # all of them are token ids
+    if len(kinds) == 1:
+        return [*prompt]  # type: ignore[list-item]  # all are texts, or all are token ids
     raise ApiError(
         400,
         "`prompt` is text, token ids, a list of texts or a list of lists of token ids: not a mixture",

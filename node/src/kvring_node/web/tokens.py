@@ -29,14 +29,15 @@ def routes(ctx: context.Context) -> APIRouter:
         ctx.check_model(body.model)
         served = ctx.desk.model()
         token_ids = await _token_ids(body, served.tokenizer)
+        is_long = len(token_ids) > prompts.THREAD_CHARS
+        spell = functools.partial(_spelled, served.tokenizer)
+        token_strs = await prompts.in_thread_if(is_long, spell, token_ids) if body.return_token_strs else None
         return bodies.answer(
             responses.Tokenized(
                 count=len(token_ids),
                 max_model_len=served.loaded.max_model_len,
                 tokens=token_ids,
-                token_strs=[served.tokenizer.spell(i).decode("utf-8", "replace") for i in token_ids]
-                if body.return_token_strs
-                else None,
+                token_strs=token_strs,
             )
         )
 
@@ -66,3 +67,7 @@ async def _token_ids(body: requests.TokenizeRequest, tokenizer: prompts.Tokenize
             return await prompts.tokenise_chat(tokenizer, turns.conversation(messages, body))
         case _:
             raise ApiError(400, "give either `prompt` or `messages`", param="prompt", code="invalid_value")
+
+
+def _spelled(tokenizer: prompts.Tokenizer, token_ids: list[int]) -> list[str]:
+    return [tokenizer.spell(token_id).decode("utf-8", "replace") for token_id in token_ids]
