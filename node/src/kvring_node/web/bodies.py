@@ -1,5 +1,6 @@
 """From the bytes of a request to a struct, or to an error that names the field."""
 
+import functools
 import re
 from typing import TypeVar
 
@@ -7,10 +8,14 @@ import msgspec
 from fastapi import Request
 from fastapi.responses import Response
 
-from kvring_node.web import harmless
+from kvring_node import prompts
+from kvring_node.web import harmless, integers
 from kvring_node.web.errors import ApiError
 
 _T = TypeVar("_T", bound=msgspec.Struct)
+
+THREAD_BYTES = 65536
+"""Larger bodies are looked through in a thread: a conversation of many turns takes a second."""
 
 
 async def read_bytes(request: Request, limit_bytes: int) -> bytes:
@@ -30,13 +35,16 @@ async def read_bytes(request: Request, limit_bytes: int) -> bytes:
 
 async def read(request: Request, decoder: msgspec.json.Decoder[_T], limit_bytes: int) -> _T:
     """What `decoder` makes of the body; raises `ApiError` 400 when it takes it not, 413 when too large."""
-    return parse(await read_bytes(request, limit_bytes), decoder)
+    body = await read_bytes(request, limit_bytes)
+    return await prompts.in_thread_if(
+        len(body) > THREAD_BYTES, functools.partial(parse, decoder=decoder), body
+    )
 
 
 def parse(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[_T]) -> _T:
     """What `decoder` makes of `body`; raises `ApiError` 400 when it takes it not."""
     try:
-        decoded = decoder.decode(body)
+        decoded = _decode(body, decoder)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
     except UnicodeDecodeError as error:
@@ -47,6 +55,15 @@ def parse(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[_T]) -> _T:
         raise ApiError(400, "the body is nested too deeply", code="invalid_json") from error
     harmless.refuse(decoded)
     return decoded
+
+
+def _decode(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[_T]) -> _T:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        if "got `float`" not in str(error):
+            raise
+        return integers.decode(body, decoder.type)
 
 
 def answer(body: msgspec.Struct, headers: dict[str, str] | None = None) -> Response:

@@ -39,6 +39,18 @@ PARAMS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("a penalty each time", {"frequency_penalty": 1.5}, {"frequency_penalty": 1.5}),
     ("biases by token", {"logit_bias": {"7": 100, "9": -0.5}}, {"logit_bias": [[7, 100.0], [9, -0.5]]}),
     ("a seed", {"seed": -4}, {"seed": -4}),
+    ("a whole number as a double", {"top_k": 5.0, "seed": -4e0, "n": 2.0}, {"top_k": 5, "seed": -4, "n": 2}),
+    (
+        "beside numbers of other kinds",
+        {"max_tokens": 3.0, "logit_bias": {"7": 1}, "temperature": 1.5, "metadata": [10**30, 1.0]},
+        {"max_tokens": 3, "logit_bias": [[7, 1.0]], "temperature": 1.5},
+    ),
+    ("in lists", {"stop_token_ids": [3.0, 4]}, {"stop_token_ids": [3, 4]}),
+    (
+        "not within a schema",
+        {"guided_json": {"enum": [1.0]}, "max_tokens": 1.0},
+        {"grammar": {"kind": "json_schema", "text": '{"enum": [1.0]}'}},
+    ),
     ("tokens that end it", {"stop_token_ids": [3, 4]}, {"stop_token_ids": [3, 4]}),
     ("the end of text is no end", {"ignore_eos": True}, {"ignore_eos": True}),
     ("at least so many", {"min_tokens": 2, "max_tokens": 3}, {"min_tokens": 2, "max_tokens": 3}),
