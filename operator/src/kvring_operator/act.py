@@ -295,7 +295,9 @@ def _refusal(action: actions.Action, error: ApiError) -> Refusal:
         )
     if "exceeded quota" in text:
         return Refusal(
-            Reason.QUOTA_EXCEEDED, f"{text}. Raise the quota, or lower spec.replicas or spec.resources."
+            Reason.QUOTA_EXCEEDED,
+            f"{text}. Raise the quota, or lower spec.replicas or spec.resources. "
+            "A roll-out stays within it with spec.rollout.maxSurge: 0 and maxUnavailable: 1.",
         )
     if "violates PodSecurity" in text:
         return Refusal(
