@@ -21,6 +21,7 @@ from kvring_node.model.native import library as native
 from kvring_node.model.native.parts import NativeParts
 from kvring_node.model.parts import Parts
 from kvring_node.model.plain import PlainParts
+from kvring_node.model.rope import LongRope, Rope
 from kvring_node.model.transformer import Transformer
 from kvring_node.model.weights import Weights
 from kvring_node.pages.store import LAYOUT, PageShape, PageStore
@@ -79,6 +80,7 @@ def load(
     else:
         num_pages = _pages_on_cuda(options, transformer, parts, shape, device)
     served = _served(options, longest, num_pages, shape)
+    _tell_of_long_rope(config.rope, served)
     transformer.reach(served)
     return LoadedModel(
         runner=torch_runner.TorchRunner(
@@ -169,6 +171,17 @@ def _served(options: EngineOptions, longest: int, num_pages: int, shape: PageSha
         )
     _log.warning("serving %d tokens of the model's %d: raise --cache-bytes to %s", held, longest, enough)
     return held
+
+
+def _tell_of_long_rope(rope: Rope, served: int) -> None:
+    if isinstance(rope, LongRope) and served > rope.original_max_positions:
+        _log.warning(
+            "serving texts of up to %d tokens: also short ones are computed with the rope's long factors, as "
+            "in vLLM; transformers takes those from %d tokens on, and so it is here with --max-model-len %d",
+            served,
+            rope.original_max_positions + 1,
+            rope.original_max_positions,
+        )
 
 
 def _num_pages(num_tokens: int, shape: PageShape) -> int:

@@ -87,7 +87,12 @@ def test_a_length_beyond_the_models_is_refused_with_its_limit(folder: Path) -> N
     ],
 )
 def test_a_long_rope_follows_the_length_that_is_served(
-    sentence: str, num_pages: int, max_model_len: int | None, num_tokens: int, tmp_path: Path
+    sentence: str,
+    num_pages: int,
+    max_model_len: int | None,
+    num_tokens: int,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """transformers takes the short factors for a text within the original length, else the long ones."""
     model = tiny_models.make("phi3", tmp_path, rope_parameters=LONG_ROPE, original_max_position_embeddings=64)
@@ -101,5 +106,6 @@ def test_a_long_rope_follows_the_length_that_is_served(
     pages = list(range(-(-num_tokens // 16)))
     with torch.inference_mode():
         got = loaded.runner.logits(Batch(token_ids, [0], [num_tokens], [pages], draws))
+    assert ("so it is here with --max-model-len 64" in caplog.text) == (loaded.max_model_len > 64)
         want = model(torch.tensor([token_ids])).logits[0]
     torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4, msg=sentence)
