@@ -141,8 +141,8 @@ TROUBLES: list[tuple[str, kube.Object, Fact, str, str]] = [
         "a setting that the node does not take",
         container(env=[{"name": "KVRING_NUM_THREADS", "value": "many"}]),
         ended,
-        "CrashLooping",
-        "See: kubectl logs",
+        "InvalidSettings",
+        "KVRING_NUM_THREADS: 'many' is not a whole number above 0",
     ),
 ]
 
