@@ -204,9 +204,13 @@ def _texts(stop: Sequence[str]) -> list[str]:
 def _ids(prompt: Sequence[int], index: int) -> list[int]:
     """Token ids as plain integers, whichever kind of integer they come as."""
     try:
-        return [operator.index(token_id) for token_id in prompt]
+        token_ids = [operator.index(token_id) for token_id in prompt]
     except TypeError as error:
         raise ValueError(f"prompt {index}: send text, or a list of token ids: {error}") from error
+    for token_id in token_ids:
+        if not 0 <= token_id < 1 << 31:  # more than the tokenizer can be asked about
+            raise ValueError(f"prompt {index}: {token_id} is no token id; send those of this model")
+    return token_ids
 
 
 def _many(prompts: Prompts) -> Sequence[Prompt]:

@@ -50,3 +50,9 @@ def test_min_tokens_hold_stop_strings_back(
     params = SamplingParams(min_tokens=min_tokens, max_tokens=10)
 
     assert texts(codec, "x", answer, params, (".", "END")) == [text], sentence
+
+
+@pytest.mark.parametrize("token_id", [-1, 1 << 31, 10**30])
+def test_a_token_id_that_no_vocabulary_has_is_its_callers_error(codec: Tokenizer, token_id: int) -> None:
+    with pytest.raises(ValueError, match=f"prompt 1: {token_id} is no token id"):
+        Reading(codec, [[1], [2, token_id]], SamplingParams(), ())
