@@ -86,7 +86,7 @@ def load(
         runner=torch_runner.TorchRunner(
             transformer,
             parts,
-            PageStore(shape, num_pages, device),
+            _store(shape, num_pages, device),
             device,
             # In the compiled kernels each number is one chain of sums, whatever else is in the batch.
             one_by_one=options.batch_invariant and not isinstance(parts, NativeParts),
@@ -100,6 +100,16 @@ def load(
         num_pages=num_pages,
         page_bytes=shape.page_bytes,
     )
+
+
+def _store(shape: PageShape, num_pages: int, device: torch.device) -> PageStore:
+    try:
+        return PageStore(shape, num_pages, device)
+    except RuntimeError as error:
+        wanted = num_pages * shape.page_bytes
+        raise ModelError(
+            ModelFault.NO_MEMORY, f"{wanted} bytes for pages cannot be had; give the cache less memory"
+        ) from error
 
 
 def _device(name: str) -> torch.device:

@@ -64,6 +64,12 @@ def test_enough_pages_are_no_news(folder: Path, caplog: pytest.LogCaptureFixture
     assert not caplog.records
 
 
+def test_pages_that_no_machine_has_room_for_are_refused(folder: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be had; give the cache less memory") as told:
+        assembly.load_engine(folder, device="cpu", kv_bytes=1 << 50)
+    assert told.value.reason is ModelFault.NO_MEMORY
+
+
 def test_a_length_that_was_wished_for_and_does_not_fit_the_pages_is_refused(folder: Path) -> None:
     with pytest.raises(ModelError, match=r"160 tokens.* --cache-bytes.* 1Mi.* 160") as caught:
         assembly.load_engine(folder, device="cpu", kv_bytes=10 * PAGE_BYTES, max_model_len=200)
@@ -100,12 +106,12 @@ def test_a_long_rope_follows_the_length_that_is_served(
         model=str(tmp_path), device="cpu", kv_bytes=num_pages * PAGE_BYTES, max_model_len=max_model_len
     )
     loaded = loading.load(options, model_config.read(tmp_path))
+    assert ("so it is here with --max-model-len 64" in caplog.text) == (loaded.max_model_len > 64)
     assert isinstance(loaded.runner, TorchRunner)
     token_ids = torch.randint(0, 299, (num_tokens,), generator=torch.Generator().manual_seed(1)).tolist()
     draws = [Draw(row, SamplingParams(temperature=0), 0, 0) for row in range(num_tokens)]
     pages = list(range(-(-num_tokens // 16)))
     with torch.inference_mode():
         got = loaded.runner.logits(Batch(token_ids, [0], [num_tokens], [pages], draws))
-    assert ("so it is here with --max-model-len 64" in caplog.text) == (loaded.max_model_len > 64)
         want = model(torch.tensor([token_ids])).logits[0]
     torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4, msg=sentence)
