@@ -68,7 +68,7 @@ async def measure(given: argparse.Namespace) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             await compile_beforehand(environ := environment(Path(folder), api.address))
             started = time.perf_counter()
-            operator = await asyncio.create_subprocess_exec(*RUN, "run", env=environ)
+            operator = await asyncio.create_subprocess_exec(*RUN, "run", env=environ, start_new_session=True)
             try:
                 return {"pods": given.pods, "clusters": given.clusters} | await watch(
                     given, api, fleet, operator.pid, started

@@ -29,10 +29,8 @@ import hashlib
 import itertools
 import json
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,26 +87,8 @@ for line in sys.stdin:
 """
 
 
-class Vllm:
-    """Another interpreter's vLLM, asked line by line."""
-
-    def __init__(self, python: Path):
-        command = [str(python), "-P", "-c", VLLM]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def seconds(self, **work: Any) -> float:
-        """How long it took over this work."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            print(json.dumps(work), file=self._process.stdin, flush=True)
-        answer = self._process.stdout.readline()
-        if not answer:
-            arguments.refuse(
-                "vLLM's interpreter has ended; see its words above, and try another version of vLLM"
-            )
-        return float(answer)
-
+Asked = Callable[[str], float]
+"""Another interpreter's vLLM: from a line of work to seconds."""
 
 Contestant = Callable[[], float]
 """Seconds that one round took."""
@@ -131,7 +111,7 @@ def medians(contestants: dict[str, Contestant], num_rounds: int, unit: float) ->
     return {name: statistics.median(one[name] for one in rounds) / unit for name in contestants}
 
 
-def hash_contestants(prompts: list[list[int]], page_tokens: int, vllm: Vllm | None) -> dict[str, Contestant]:
+def hash_contestants(prompts: list[list[int]], page_tokens: int, vllm: Asked | None) -> dict[str, Contestant]:
     message = bytes(32 + 4 * page_tokens)
     num_pages = sum(len(tokens) // page_tokens for tokens in prompts)
 
@@ -145,11 +125,12 @@ def hash_contestants(prompts: list[list[int]], page_tokens: int, vllm: Vllm | No
 
     contestants = {"kvring": timed(ours), "bare sha256": timed(bare)}
     if vllm is not None:
-        contestants["vllm"] = lambda: vllm.seconds(kind="hash", prompts=prompts, page_tokens=page_tokens)
+        work = json.dumps({"kind": "hash", "prompts": prompts, "page_tokens": page_tokens})
+        contestants["vllm"] = lambda: vllm(work)
     return contestants
 
 
-def pool_contestants(num_pages: int, batch: int, vllm: Vllm | None) -> dict[str, Contestant]:
+def pool_contestants(num_pages: int, batch: int, vllm: Asked | None) -> dict[str, Contestant]:
     num_turns = num_pages // batch
     pool, bare = PagePool(num_pages), list(range(num_pages))
 
@@ -176,7 +157,8 @@ def pool_contestants(num_pages: int, batch: int, vllm: Vllm | None) -> dict[str,
 
     contestants = {"kvring": timed(turn_unknown), "kvring, known": turn_known, "bare list": timed(turn_bare)}
     if vllm is not None:
-        contestants["vllm"] = lambda: vllm.seconds(kind="pool", pages=num_pages, batch=batch)
+        work = json.dumps({"kind": "pool", "pages": num_pages, "batch": batch})
+        contestants["vllm"] = lambda: vllm(work)
     return contestants
 
 
@@ -227,10 +209,15 @@ def ratio(values: dict[str, float], recorded: float) -> float:
 def main() -> None:
     """Parses, measures, prints."""
     options = _options()
-    vllm = None
-    if options.vllm_python:
-        vllm_python.required(options.vllm_python)
-        vllm = Vllm(options.vllm_python)
+    with contextlib.ExitStack() as stack:
+        vllm = None
+        if options.vllm_python:
+            vllm = stack.enter_context(vllm_python.asked(options.vllm_python, ["-c", VLLM]))
+        print(json.dumps(measure(options, vllm)))
+
+
+def measure(options: argparse.Namespace, vllm: Asked | None) -> dict[str, Any]:
+    """All figures; tells them as they come."""
     page_tokens, rounds = options.page_tokens, options.rounds
     shape = options.prompts, options.prompt_tokens
     prompts: list[list[int]] = np.random.default_rng(0).integers(0, 150_000, shape).tolist()
@@ -253,7 +240,7 @@ def main() -> None:
     result["forks"] = {"pages": shared, "pages_unshared": apart, "copies_a_fork": num_copies}
     result["ratio"]["forks"] = round(apart / shared, 2)
     arguments.tell(f"{f'n = {options.n}':32}{result['forks']}")
-    print(json.dumps(result))
+    return result
 
 
 def _options() -> argparse.Namespace:

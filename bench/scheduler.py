@@ -20,11 +20,9 @@ The exit status is 2 when it cannot be done as asked, 130 when interrupted.
 import argparse
 import contextlib
 import json
-import os
 import statistics
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from bench import arguments
@@ -53,8 +51,9 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         measures: dict[str, Measure] = {name: _measure(name, options) for name in strategies}
         if options.vllm_python:
-            vllm_python.required(options.vllm_python)
-            measures["vLLM"] = stack.enter_context(_vllm(options))
+            given = ["--steps", options.steps, "--prompt-tokens", options.prompt_tokens]
+            given = [str(VLLM), *map(str, given), "--page-tokens", str(options.page_tokens)]
+            measures["vLLM"] = _vllm(stack.enter_context(vllm_python.asked(options.vllm_python, given)))
         figures = {size: _medians(size, measures, options.rounds) for size in sizes}
     most = figures[max(sizes)]
     peer_us = most.get("vLLM", RECORDED_US)
@@ -149,31 +148,8 @@ def _filled(strategy: str, size: int, options: argparse.Namespace) -> Scheduler:
     return scheduler
 
 
-@contextlib.contextmanager
-def _vllm(options: argparse.Namespace) -> Iterator[Measure]:
-    # -P: this folder has an operator.py, which is not to be found in place of the standard library's
-    command = [str(options.vllm_python), "-P", str(VLLM), "--steps", str(options.steps)]
-    command += ["--prompt-tokens", str(options.prompt_tokens), "--page-tokens", str(options.page_tokens)]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "VLLM_LOGGING_LEVEL": "ERROR"},
-        text=True,
-    ) as process:
-        source, sink = process.stdout, process.stdin
-        assert source is not None
-        assert sink is not None
-
-        def measure(size: int) -> float:
-            sink.write(f"{size}\n")
-            sink.flush()
-            answer = source.readline()
-            if not answer:
-                arguments.refuse("vLLM's scheduler does not answer; see its output above")
-            return float(answer)
-
-        yield measure
+def _vllm(ask: Callable[[str], float]) -> Measure:
+    return lambda size: ask(str(size))
 
 
 if __name__ == "__main__":

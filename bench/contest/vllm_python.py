@@ -1,6 +1,9 @@
 """Another interpreter's vLLM: an argument of benches, and what is looked up before anything long begins."""
 
+import contextlib
+import os
 import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bench import arguments
@@ -30,9 +33,37 @@ def version(python: Path, device: str | None = None) -> str:
     return words[-1]
 
 
-def required(python: Path) -> str:
-    """The same for a bench that is asked for nothing else: it ends where there is none."""
+@contextlib.contextmanager
+def asked(python: Path, given: Sequence[str]) -> Iterator[Callable[[str], float]]:
+    """A program of that interpreter's, which answers each line with a number; it ends with the context.
+
+    An interpreter without vLLM ends the bench.
+    """
     try:
-        return version(python)
+        version(python)
     except Absent as error:
         arguments.refuse(str(error))
+    with subprocess.Popen(
+        [str(python), "-P", *given],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "VLLM_LOGGING_LEVEL": "ERROR"},
+        text=True,
+        start_new_session=True,  # who interrupts the bench wants no last words of its peer's
+    ) as process:
+        sink, source = process.stdin, process.stdout
+        assert sink is not None
+        assert source is not None
+
+        def ask(line: str) -> float:
+            with contextlib.suppress(BrokenPipeError):
+                print(line, file=sink, flush=True)
+            answer = source.readline()
+            if not answer:
+                arguments.refuse(f"vLLM in {python} has ended; see its words above, and try vLLM 0.32")
+            return float(answer)
+
+        try:
+            yield ask
+        finally:
+            process.kill()
