@@ -86,13 +86,14 @@ def machine(body: Mapping[str, Any]) -> world.Machine:
     if spec.get("unschedulable"):
         reasons.append("it is cordoned")
     ready = _is_true(conditions.get("Ready"))
-    noted = [taints[key].get("timeAdded") for key in (_CORDONED, *_LEAVING_TAINTS) if key in taints]
-    noted += [] if ready else [conditions.get("Ready", {}).get("lastTransitionTime")]
+    troubles = [taints[key] for key in (_CORDONED, *_LEAVING_TAINTS) if key in taints]
+    began: list[float | None] = [_moment(taint.get("timeAdded")) or 0.0 for taint in troubles]
+    began += [] if ready else [_moment(conditions.get("Ready", {}).get("lastTransitionTime"))]
     return world.Machine(
         name=meta["name"],
         ready=ready,
         leaving=reasons[0] if reasons else "",
-        since=max((at for at in map(_moment, noted) if at is not None), default=None),
+        since=max((at for at in began if at is not None), default=None),
         out_of_service=_OUT_OF_SERVICE in taints,
         zone=(meta.get("labels") or {}).get(_ZONE, ""),
         resource_version=meta["resourceVersion"],

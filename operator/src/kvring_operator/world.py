@@ -115,8 +115,8 @@ class Pod:
 class Machine:
     """A Kubernetes node. `leaving` says why its pods should move away, empty when they may stay.
 
-    `since` is when the last of what is wrong with it began, in seconds since the Unix epoch; None where
-    nothing is, or nobody noted when.
+    `since` is when the last of what is wrong with it began, in seconds since the Unix epoch: 0 where
+    taints do not say; None where nothing is wrong, or it is not known when.
     """
 
     name: str

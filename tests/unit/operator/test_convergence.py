@@ -32,6 +32,7 @@ class Pool:
     def __init__(self, replicas: int, rollout: dict[str, int], num_machines: int = 2) -> None:
         self.model = ModelWorld(num_machines)
         self.replicas, self.image, self.rollout, self.deleted = replicas, 1, rollout, False
+        self.clock_error_s = 0.0
 
     @property
     def body(self) -> dict[str, Any]:
@@ -175,8 +176,10 @@ def spoil(pool: Pool, number: int) -> None:
 
 
 def jump(pool: Pool, number: int) -> None:
-    """The next leader's clock is off."""
-    pool.model.now += (number - 3) * 40
+    """The next leader's clock is off, otherwise than this one's."""
+    error_s = (number - 3) * 40.0
+    pool.model.now += error_s - pool.clock_error_s
+    pool.clock_error_s = error_s
 
 
 def crash(pool: Pool, number: int) -> None:

@@ -166,6 +166,7 @@ CORDON = {"key": "node.kubernetes.io/unschedulable", "timeAdded": "2027-01-15T08
         (machine_body({"key": "gpu", "timeAdded": "2027-01-15T08:00:00Z"}), None),
         (machine_body(CORDON, cordoned=True), builders.NOW),
         (machine_body({"key": "karpenter.sh/disrupted"}, CORDON, cordoned=True), builders.NOW),
+        (machine_body({"key": "karpenter.sh/disrupted"}), 0.0),
         (machine_body(ready="Unknown"), builders.NOW + 60),
         (machine_body(CORDON, cordoned=True, ready="False"), builders.NOW + 60),
         (machine_body(cordoned=True), None),
