@@ -44,12 +44,12 @@ def show(cluster: Target, namespace: str, pool: dict[str, Any]) -> None:
     path = f"/api/v1/namespaces/{namespace}/services/{service}:http/proxy/v1/completions"
     with door(cluster) as address:
         with progress.step("ask"):
-            first = first_answer(address, path, model)
+            first = answer(address, path, model)
         print(f"\n{PROMPT}{_bold(first['choices'][0]['text'])}\n\nusage: {json.dumps(first['usage'])}")
         # The Service picks a member at random, and each member remembers what it has computed itself:
         # after as many turns as there are members, one of them has seen the prompt before.
         for _ in range(pool["spec"]["replicas"]):
-            again = complete(address, path, model)
+            again = answer(address, path, model)
             if again["usage"]["prompt_tokens_details"]["cached_tokens"]:
                 break
     print(f"again: {json.dumps(again['usage'])}\n")
@@ -91,8 +91,12 @@ def complete(address: str, path: str, model: str) -> Any:
     return json.loads(said)
 
 
-def first_answer(address: str, path: str, model: str) -> Any:
-    """Asks until somebody answers: for a moment a cluster just started says what was true when it ended."""
+def answer(address: str, path: str, model: str) -> Any:
+    """Asks until somebody answers: for a moment a cluster just started says what was true when it ended.
+
+    Raises:
+        Failure: it is refused for good, or nobody answered in time.
+    """
     answers: list[Any] = []
     refusals: list[str] = []
 

@@ -58,9 +58,9 @@ def succeeds(command: Sequence[str | Path], timeout_s: float = 30) -> bool:
 
 
 def past_proxies(env: Mapping[str, str]) -> dict[str, str]:
-    """The same environment, but no proxy in it stands before the local cluster's addresses."""
+    """The same environment, but no proxy in it stands before this host, or the local cluster's addresses."""
     if not any(env.get(name) or env.get(name.upper()) for name in PROXIES):
         return dict(env)
     exceptions = env.get("NO_PROXY") or env.get("no_proxy", "")
-    value = ",".join([*filter(None, [exceptions]), *layout.RANGES])
+    value = ",".join([*filter(None, [exceptions]), "127.0.0.1", *layout.RANGES])
     return {**env, "NO_PROXY": value, "no_proxy": value}

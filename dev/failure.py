@@ -20,7 +20,9 @@ class Failure(Exception):
 def exit_code(work: Callable[[], int]) -> int:
     """What a tool's work returns; if it fails 1, interrupted 130, after a message without traceback."""
     try:
-        return work()
+        code = work()
+        sys.stdout.flush()
+        return code
     except Failure as failed:
         print(f"error: {failed}", file=sys.stderr)
     except KeyboardInterrupt:

@@ -22,7 +22,9 @@ def open_up() -> None:
     """Adds what is missing of the rules; `restore` takes just these away, however `up` ended."""
     missing = [rule for chain in ("FORWARD", "INPUT") for rule in rules_missing(chain, _listed(chain))]
     if missing:
-        _record().write_text(json.dumps(sorted({*map(tuple, _added()), *map(tuple, missing)})))
+        unfinished = _record().with_suffix(".new")
+        unfinished.write_text(json.dumps(sorted({*map(tuple, _added()), *map(tuple, missing)})))
+        unfinished.replace(_record())
     for rule in missing:
         remedy = f"this host's firewall drops what pods send: have it take `{' '.join(rule)}`, then repeat"
         commands.run(["iptables", "--wait", "-I", *rule], remedy=remedy)

@@ -14,8 +14,7 @@ def product_code() -> list[Path]:
 
 
 def pages() -> list[Path]:
-    folders = [path for path in REPO.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    return [*REPO.glob("*.md"), *(page for folder in folders for page in folder.rglob("*.md"))]
+    return [*REPO.glob("*.md"), *(REPO / "docs").rglob("*.md")]
 
 
 FORBIDDEN = [

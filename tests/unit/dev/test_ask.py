@@ -35,15 +35,17 @@ def pool(*statuses: int) -> Iterator[tuple[Target, list[int]]]:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         proxy = f"echo Starting to serve on 127.0.0.1:{server.server_port}; exec sleep 60"
-        yield Target(("sh", "-c", proxy), ()), left
-        server.shutdown()
-        thread.join()
+        try:
+            yield Target(("sh", "-c", proxy), ()), left
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.mark.parametrize("passing", [429, 500, 502, 503, 504])
 def test_what_may_pass_is_asked_again(passing: int) -> None:
     with pool(passing, passing, 200) as (cluster, left), ask.door(cluster) as address:
-        assert ask.first_answer(address, "/", "demo") == ANSWER
+        assert ask.answer(address, "/", "demo") == ANSWER
         assert left == []
 
 
@@ -51,7 +53,7 @@ def test_what_may_pass_is_asked_again(passing: int) -> None:
 def test_a_refusal_for_good_is_told_at_once_in_the_words_of_who_refuses(final: int) -> None:
     with pool(final, 200) as (cluster, left), ask.door(cluster) as address:
         with pytest.raises(failure.Failure, match=f"HTTP {final}: .*no such prompt"):
-            ask.first_answer(address, "/", "demo")
+            ask.answer(address, "/", "demo")
         assert left == [200]
 
 

@@ -3,7 +3,7 @@
 import pytest
 from dev import commands, failure
 
-LOCAL = "10.250.0.0/16,10.244.0.0/16,10.96.0.0/16"
+LOCAL = "127.0.0.1,10.250.0.0/16,10.244.0.0/16,10.96.0.0/16"
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """How tools for people end."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 PROGRAM = """
 import sys
 from dev import failure
@@ -31,6 +33,7 @@ sys.exit(failure.exit_code(work))
             "raise KeyboardInterrupt", 130, "\ninterrupted; the same command goes on from here\n", id="Ctrl-C"
         ),
         pytest.param("print('x' * 10**6)", 1, "", id="a reader that has seen enough, as head"),
+        pytest.param("print('x')", 1, "", id="the same, and what is printed fits the buffer"),
     ],
 )
 def test_a_tool_ends_with_a_code_and_a_sentence_and_no_traceback(body: str, code: int, said: str) -> None:
@@ -38,6 +41,7 @@ def test_a_tool_ends_with_a_code_and_a_sentence_and_no_traceback(body: str, code
         [sys.executable, "-c", PROGRAM.format(body)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=BUFFERED,
         text=True,
     ) as ran:
         assert ran.stdout is not None

@@ -14,4 +14,4 @@ def test_the_line_for_a_shell_goes_past_its_proxy(home: Path, monkeypatch: pytes
     assert kubectl.shell_line() == plain
 
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
-    assert kubectl.shell_line() == f"{plain} NO_PROXY={','.join(layout.RANGES)}"
+    assert kubectl.shell_line() == f"{plain} NO_PROXY=127.0.0.1,{','.join(layout.RANGES)}"
