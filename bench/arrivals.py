@@ -33,7 +33,10 @@ def recorded(path: Path, most: int | None = None) -> list[Arrival]:
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     parse: Callable[[str], Arrival] = _mooncake
     if lines and not lines[0][1].lstrip().startswith("{"):
-        parse = _azure(lines.pop(0)[1])
+        try:
+            parse = _azure(lines.pop(0)[1])
+        except csv.Error as error:
+            raise BadTrace(f"{path} begins with no header: {error!r}; {EXPECTED}") from error
     arrivals = []
     for number, line in lines[:most]:
         try:

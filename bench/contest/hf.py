@@ -55,7 +55,7 @@ class ContinuousBatching(InProcess):
         """Greedy, never ending early.
 
         Raises:
-            Absent: its thread has ended before its answers were there.
+            Absent: a request failed, or its thread has ended before its answers were there.
         """
         answers: dict[str, list[int]] = {}
         self._manager.start()
@@ -63,6 +63,8 @@ class ContinuousBatching(InProcess):
             names = [self._manager.add_request(one.prompt, max_new_tokens=one.max_tokens) for one in requests]
             while len(answers) < len(names):
                 result = self._manager.get_result(timeout=1)
+                if result is not None and result.error is not None:
+                    raise Absent(f"a request failed: {result.error}")
                 if result is not None and result.is_finished():
                     answers[result.request_id] = result.generated_tokens
                 elif result is None and not self._manager.is_running():

@@ -1,6 +1,7 @@
 """Contestants over HTTP: our node and vLLM's OpenAI server, each a process tree of its own on 127.0.0.1."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -70,8 +71,7 @@ class Served:
 
     def cpu_s(self) -> float:
         """Processor time of the server's processes so far."""
-        root = psutil.Process(self._process.pid)
-        times = [process.cpu_times() for process in (root, *root.children(recursive=True))]
+        times = [process.cpu_times() for process in self._family()]
         return sum(used.user + used.system for used in times)
 
     def close(self) -> None:
@@ -85,8 +85,15 @@ class Served:
                 self._signal(signal.SIGKILL)
                 self._process.wait()
 
+    def _family(self) -> list[psutil.Process]:
+        root = psutil.Process(self._process.pid)
+        return [root, *root.children(recursive=True)]
+
     def _signal(self, number: signal.Signals) -> None:
-        os.killpg(self._process.pid, number)
+        """To all its processes, which need not be of one group."""
+        for process in self._family():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
 
     async def _ask_all(self, requests: Sequence[Request]) -> Answers:
         timeout = aiohttp.ClientTimeout(total=None)

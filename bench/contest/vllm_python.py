@@ -67,3 +67,5 @@ def asked(python: Path, given: Sequence[str]) -> Iterator[Callable[[str], float]
             yield ask
         finally:
             process.kill()
+            with contextlib.suppress(BrokenPipeError):  # of a line that it did not live to read
+                sink.close()

@@ -43,6 +43,7 @@ def test_bytes_that_are_no_text_are_no_trace(tmp_path: Path) -> None:
         ("", "has no rows"),
         (HEAD, "has no rows"),
         ("a,b,c\n1,2,3\n", "line 2: KeyError"),
+        ("a" * 200_000, "no header: Error.'field larger"),
         (HEAD + "2023-11-16 18:00:01,7,3\nyesterday,7,3\n", "line 3: ValueError"),
         (HEAD + "2023-11-16 18:00:01,7\n", "line 2: KeyError.'GeneratedTokens'"),
         (HEAD + "2023-11-16 18:00:01,7,many\n", "line 2: ValueError"),

@@ -11,7 +11,6 @@ that is being tried then is not waited for.
 
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -47,9 +46,6 @@ def main(
     load: Callable[[EngineOptions], Engine] = load,
 ) -> int:
     """Loads the model and serves until the process `front` is gone; returns the exit status."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C goes to the whole group; the front drains, then ends us
     with zmq.Context() as context, context.socket(zmq.PULL) as source, context.socket(zmq.PUSH) as sink:
         source.set_hwm(0)
         sink.set_hwm(0)

@@ -17,7 +17,7 @@ from kvring_node.grammars import limits
 
 def main() -> None:
     """Answers until standard input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the engine ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C may go to the whole group; the engine ends us
     os.nice(limits.TRIAL_NICENESS)
     resource.setrlimit(resource.RLIMIT_AS, (limits.COMPILE_BYTES, limits.COMPILE_BYTES))
     resource.setrlimit(resource.RLIMIT_STACK, (limits.STACK_BYTES, limits.STACK_BYTES))

@@ -195,15 +195,17 @@ def _make_special(tokenizer: tokenizers.Tokenizer, named: set[str], listed: set[
 def _named_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
     """Special tokens that have a name, by which a template may call them."""
     extra = settings.get("extra_special_tokens")
-    values = {**settings, **(extra if isinstance(extra, dict) else {})}
-    texts = {name: _text(value) for name, value in values.items() if name.endswith("_token")}
+    values = {name: value for name, value in settings.items() if name.endswith("_token")}
+    values |= extra if isinstance(extra, dict) else {}
+    texts = {name: _text(value) for name, value in values.items()}
     return {name: text for name, text in texts.items() if text is not None}
 
 
 def _listed_tokens(settings: Mapping[str, Any]) -> set[str]:
     """Special tokens without a name."""
     lists = settings.get("additional_special_tokens"), settings.get("extra_special_tokens")
-    return {text for one in lists if isinstance(one, list) for text in one if isinstance(text, str)}
+    tokens = [token for one in lists if isinstance(one, list) for token in one]
+    return {text for text in map(_text, tokens) if text is not None}
 
 
 def _text(token: Any) -> str | None:

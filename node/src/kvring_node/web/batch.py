@@ -60,7 +60,7 @@ async def _open(
     ctx: context.Context, request: Request, item: msgspec.Raw, held: contextlib.ExitStack
 ) -> Generation | ApiError:
     try:
-        body = bodies.parse(item, _item)
+        body = await bodies.parse_in_turn(item, _item)
         if body.stream:
             raise ApiError(400, "a batch does not stream; leave it out", param="stream", code="invalid_value")
         return held.enter_context(await ctx.desk.open(generate.ask(body, request)))

@@ -35,10 +35,13 @@ async def read_bytes(request: Request, limit_bytes: int) -> bytes:
 
 async def read(request: Request, decoder: msgspec.json.Decoder[_T], limit_bytes: int) -> _T:
     """What `decoder` makes of the body; raises `ApiError` 400 when it takes it not, 413 when too large."""
-    body = await read_bytes(request, limit_bytes)
-    return await prompts.in_thread_if(
-        len(body) > THREAD_BYTES, functools.partial(parse, decoder=decoder), body
-    )
+    return await parse_in_turn(await read_bytes(request, limit_bytes), decoder)
+
+
+async def parse_in_turn(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[_T]) -> _T:
+    """As `parse`; a large body is parsed in a thread, so that others have their turn."""
+    is_large = memoryview(body).nbytes > THREAD_BYTES
+    return await prompts.in_thread_if(is_large, functools.partial(parse, decoder=decoder), body)
 
 
 def parse(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[_T]) -> _T:

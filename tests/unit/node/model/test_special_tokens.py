@@ -49,6 +49,9 @@ def test_a_file_of_special_tokens_that_is_no_object_is_refused(tmp_path: Path) -
     assert caught.value.reason == ModelFault.CORRUPT
 
 
+PROPERTIES = {"__type": "AddedToken", "content": "<|a|>", "special": True, "normalized": False}
+
+
 @pytest.mark.parametrize(
     ("sentence", "config"),
     [
@@ -57,6 +60,8 @@ def test_a_file_of_special_tokens_that_is_no_object_is_refused(tmp_path: Path) -
         ("it is one more", {"additional_special_tokens": ["<|a|>"]}),
         ("in the new spelling", {"extra_special_tokens": ["<|a|>"]}),
         ("it has a name of its own", {"extra_special_tokens": {"a_token": "<|a|>"}}),
+        ("and one that does not say token", {"extra_special_tokens": {"image": "<|a|>"}}),
+        ("it is one more, with its properties", {"additional_special_tokens": [PROPERTIES]}),
     ],
 )
 @pytest.mark.parametrize("is_added", [False, True], ids=["a word", "an added token"])

@@ -85,10 +85,10 @@ def test_a_stop_string_ends_one_answer_and_not_the_others(node: Node, stream: bo
 
 
 def test_the_engine_is_told_of_an_answer_that_a_stop_string_ended_while_others_go_on(node: Node) -> None:
-    body = {"prompt": "ab" + 150 * "c", "n": 2, "max_tokens": 140, "stop": "ab"}
+    body = {"prompt": "ab" + 250 * "c", "n": 2, "max_tokens": 240, "stop": "ab"}
     choices = node.http.post("/v1/completions", json=body).json()["choices"]
 
-    assert [one["text"] for one in choices] == ["", "b" + 139 * "c"]
+    assert [one["text"] for one in choices] == ["", "b" + 239 * "c"]
     assert [one["finish_reason"] for one in choices] == ["stop", "length"]
     name = node.received()[-1]["request_id"]
     assert {"type": "Abort", "request_id": name, "index": 0} in node.received()
