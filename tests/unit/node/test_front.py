@@ -1,5 +1,6 @@
 """The node's life as Kubernetes sees it: signals, deaths, floods, clients that go away."""
 
+import itertools
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -263,8 +265,6 @@ def test_each_answer_counts_where_the_queue_is_bounded(tmp_path: Path) -> None:
 
 
 TURN = {"role": "user", "content": ""}
-MANY = 10
-"""Others that are answered meanwhile. Where they have to wait, one is: the one that waits."""
 
 
 @pytest.mark.parametrize(
@@ -281,16 +281,22 @@ def test_a_prompt_of_megabytes_does_not_stop_other_requests(
 ) -> None:
     content = json.dumps(body).encode()
 
-    with nodes.fake(tmp_path) as node, ThreadPoolExecutor() as pool:
-        node.wait_ready()
-        num_others = 0
-        large = pool.submit(httpx.post, f"{node.url}{path}", content=content, timeout=60)
-        while not large.done():
-            assert node.http.get("/health").status_code == 200
-            num_others += 1
-
+    def share_of_longest_wait(node: Node) -> float:
+        """Of the others', in the time that the large one takes."""
+        with ThreadPoolExecutor() as pool:
+            moments = [time.monotonic()]
+            large = pool.submit(httpx.post, f"{node.url}{path}", content=content, timeout=60)
+            while not large.done():
+                assert node.http.get("/health").status_code == 200
+                moments.append(time.monotonic())
         assert large.result().status_code == (200 if path == "/tokenize" else 400)
-        assert num_others >= MANY
+        longest_s = max(later - sooner for sooner, later in itertools.pairwise(moments))
+        return longest_s / (moments[-1] - moments[0])
+
+    with nodes.fake(tmp_path) as node:
+        node.wait_ready()
+
+        assert any(share_of_longest_wait(node) < 1 / 4 for _ in range(3)), "a busy machine seldom errs thrice"
 
 
 @pytest.mark.parametrize(
