@@ -9,7 +9,6 @@ The last four are what the front gives to the real one. The journal has one line
 import argparse
 import itertools
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -80,7 +79,6 @@ def main() -> int:
     parser.add_argument("front", type=int)
     args = parser.parse_args()
     options = msgspec.json.decode(args.options, type=EngineOptions)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with zmq.Context() as context, context.socket(zmq.PULL) as source, context.socket(zmq.PUSH) as sink:
         sink.linger = 1000  # the front may be gone
         source.connect(args.inbox)
