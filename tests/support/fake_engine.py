@@ -2,8 +2,8 @@
 
 Answer number i of `n` begins with the prompt's token i. Every token has the log probability -0.5, and its
 followers in the vocabulary one less each. A grammar that is empty is refused, any other is not looked at.
-`python -m tests.support.fake_engine [--step-s S] [--journal FILE] [--fail WHY] [--babble] OPTIONS IN OUT PID`
-The last four are what the front gives to the real one. The journal has one line for each message that came.
+`python -m tests.support.fake_engine FLAGS OPTIONS IN OUT PID`: the last four are what the front gives to the
+real one. The journal has one line for each message that came.
 """
 
 import argparse
@@ -71,6 +71,7 @@ def main() -> int:
     parser.add_argument("--step-s", type=float, default=0.001)
     parser.add_argument("--journal", type=Path, default=Path(os.devnull))
     parser.add_argument("--fail", default="")
+    parser.add_argument("--never-load", action="store_true")
     parser.add_argument("--babble", action="store_true", help="answer the first request with a broken frame")
     parser.add_argument("--vocab", type=int, default=VOCAB, help="token ids above are refused")
     parser.add_argument("options")
@@ -87,6 +88,8 @@ def main() -> int:
         if args.fail:
             sink.send(encode([messages.LoadFailed(args.fail, "the fake was told to fail; tell it not to")]))
             return 1
+        while args.never_load and os.getppid() == args.front:
+            source.poll(1000)
         sink.send(encode([_loaded(options)]))
         serve(source, sink, args, args.front)
     return 0

@@ -36,11 +36,11 @@ class Node:
 
     def lines(self) -> list[dict[str, Any]]:
         """The log."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in _whole_lines(self.log) if line.startswith("{")]
 
     def received(self) -> list[dict[str, Any]]:
         """What the fake engine was told."""
-        return [json.loads(line) for line in self.journal.read_text().splitlines()]
+        return [json.loads(line) for line in _whole_lines(self.journal)]
 
     def is_ready(self) -> bool:
         try:
@@ -59,7 +59,7 @@ class Node:
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 
-    def exit_code(self, within_s: float = 30.0) -> int:
+    def exit_code(self, within_s: float = 60.0) -> int:
         return self.process.wait(within_s)
 
     def close(self) -> None:
@@ -75,12 +75,18 @@ class Node:
 
     def _port(self) -> str:
         def listening() -> str:
-            if self.process.poll() is not None:
+            has_ended = self.process.poll() is not None  # perhaps after it listened, as some are meant to
+            found = re.search(r'listening on \S+ port (\d+)"', self.log.read_text())
+            if has_ended and not found:
                 raise RuntimeError(f"the node ended:\n{self.log.read_text()}")
-            found = re.search(r"listening on \S+ port (\d+)", self.log.read_text())
             return found[1] if found else ""
 
         return poll.until(listening, what="a port", within_s=START_S, every_s=0.02)
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """Without one that is being written."""
+    return path.read_text().rpartition("\n")[0].splitlines()
 
 
 @contextlib.contextmanager

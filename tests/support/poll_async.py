@@ -6,7 +6,7 @@ from collections.abc import Callable
 from tests.support.poll import NeverHappened
 
 
-async def until(is_so: Callable[[], bool], *, within_s: float = 20.0) -> None:
+async def until(is_so: Callable[[], bool], *, within_s: float = 60.0) -> None:
     """Return once `is_so`; other tasks run in between."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within_s

@@ -22,6 +22,7 @@ from tests.support.node import Node
 
 SLOW = ("--step-s", "0.02")
 LONG = {"prompt": "abc", "max_tokens": 100}
+LONGER = {**LONG, "max_tokens": 500}
 
 
 @pytest.fixture
@@ -37,9 +38,25 @@ def wait_running(node: Node, number: int = 1) -> None:
         lambda: node.http.get("/v1/metrics").json()["requests_running"],
         lambda running: running == number,
         what=f"{number} running",
-        within_s=10,
+        within_s=30,
         every_s=0.02,
     )
+
+
+def wait_told(node: Node, *kinds: str) -> None:
+    """Just these messages have come to the engine."""
+    poll.until(
+        lambda: [message["type"] for message in node.received()],
+        lambda came: came == [*kinds],
+        what=f"the engine is told {kinds}",
+        within_s=30,
+        every_s=0.01,
+    )
+
+
+def connected(node: Node) -> socket.socket:
+    host, port = node.url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=60)
 
 
 def test_the_front_never_loads_torch() -> None:
@@ -54,32 +71,33 @@ def test_a_signal_lets_running_requests_finish_and_ends_well(
     node: Node, ends: Callable[[int, int], None], number: int
 ) -> None:
     with ThreadPoolExecutor() as pool:
-        running = pool.submit(httpx.post, f"{node.url}/v1/completions", json=LONG, timeout=30)
+        running = pool.submit(httpx.post, f"{node.url}/v1/completions", json=LONG, timeout=60)
         wait_running(node)
 
         ends(node.process.pid, number)
-        poll.until(lambda: not node.is_ready(), what="not ready", within_s=2, every_s=0.02)
+        poll.until(lambda: not node.is_ready(), what="not ready", within_s=30, every_s=0.02)
 
         assert running.result().json()["choices"][0]["text"] == "abc" * 33 + "a"
     assert node.exit_code() == 0
 
 
 def test_requests_that_come_shortly_after_sigterm_are_served(tmp_path: Path) -> None:
-    with nodes.fake(tmp_path, "--drain-lag-s", "1.5") as node:
+    with nodes.fake(tmp_path, "--drain-lag-s", "60") as node:
         node.wait_ready()
         node.terminate()
-        poll.until(lambda: not node.is_ready(), what="not ready", within_s=1, every_s=0.02)
+        poll.until(lambda: not node.is_ready(), what="not ready", within_s=30, every_s=0.02)
 
         late = node.http.post("/v1/completions", json={"prompt": "x", "max_tokens": 1})
 
         assert late.status_code == 200
+        node.terminate()  # it waits no longer for others
         assert node.exit_code() == 0
 
 
 def test_the_grace_ends_requests_that_outlast_it(tmp_path: Path) -> None:
     with nodes.fake(tmp_path, "--grace-s", "0.5", engine_flags=SLOW) as node:
         node.wait_ready()
-        with node.http.stream("POST", "/v1/completions", json={**LONG, "stream": True}) as answer:
+        with node.http.stream("POST", "/v1/completions", json={**LONGER, "stream": True}) as answer:
             lines = (line for line in answer.iter_lines() if line)
             next(lines)
             node.terminate()
@@ -92,38 +110,36 @@ def test_the_grace_ends_requests_that_outlast_it(tmp_path: Path) -> None:
 
 def test_a_second_sigterm_ends_at_once(node: Node) -> None:
     with ThreadPoolExecutor() as pool:
-        running = pool.submit(
-            httpx.post, f"{node.url}/v1/completions", json={**LONG, "max_tokens": 500}, timeout=30
-        )
+        running = pool.submit(httpx.post, f"{node.url}/v1/completions", json=LONGER, timeout=60)
         wait_running(node)
         node.terminate()
-        poll.until(lambda: not node.is_ready(), what="not ready", within_s=2, every_s=0.02)
+        poll.until(lambda: not node.is_ready(), what="not ready", within_s=30, every_s=0.02)
         node.terminate()
 
-        assert node.exit_code(within_s=6) == 0
-        assert running.result().status_code == 503
+        assert node.exit_code() == 0
+        assert running.result().status_code == 503, "it did not wait for the request"
 
 
 def test_sigterm_while_loading_ends_at_once(tmp_path: Path) -> None:
-    with nodes.fake(tmp_path) as node:
+    with nodes.fake(tmp_path, engine_flags=("--never-load",)) as node:
         node.terminate()
 
-        assert node.exit_code(within_s=10) == 0
+        assert node.exit_code() == 0
 
 
 def test_a_killed_engine_is_noticed_told_and_ends_the_node(node: Node) -> None:
     whole: list[httpx.Response] = []
     asking = threading.Thread(
-        target=lambda: whole.append(httpx.post(f"{node.url}/v1/completions", json=LONG, timeout=30))
+        target=lambda: whole.append(httpx.post(f"{node.url}/v1/completions", json=LONGER, timeout=60))
     )
     asking.start()
-    with node.http.stream("POST", "/v1/completions", json={**LONG, "stream": True}) as answer:
+    with node.http.stream("POST", "/v1/completions", json={**LONGER, "stream": True}) as answer:
         lines = (line for line in answer.iter_lines() if line)
         next(lines)
         wait_running(node, 2)
 
         node.engine().kill()
-        poll.until(lambda: not node.is_ready(), what="not ready", within_s=2, every_s=0.02)
+        poll.until(lambda: not node.is_ready(), what="not ready", within_s=30, every_s=0.02)
         *_, error, done = lines
 
     asking.join()
@@ -131,7 +147,7 @@ def test_a_killed_engine_is_noticed_told_and_ends_the_node(node: Node) -> None:
     assert done == "data: [DONE]"
     assert (whole[0].status_code, whole[0].json()["error"]["code"]) == (503, "engine_dead")
     assert whole[0].headers["retry-after"] == "1"
-    assert node.exit_code(within_s=10) == 1
+    assert node.exit_code() == 1
     word = json.loads(node.last_word.read_text())
     assert word["reason"] == "EngineDied"
     assert "SIGKILL" in word["message"]
@@ -143,7 +159,7 @@ def test_an_engine_that_hangs_fails_the_probes_until_it_answers_again(tmp_path: 
         engine = node.engine()
 
         engine.suspend()
-        poll.until(lambda: not node.is_ready(), what="not ready", within_s=10, every_s=0.05)
+        poll.until(lambda: not node.is_ready(), what="not ready", within_s=30, every_s=0.05)
 
         for path in ("/ready", "/health"):
             answer = node.http.get(path)
@@ -175,7 +191,7 @@ def test_an_engine_dies_with_its_front(node: Node) -> None:
     def ended() -> bool:  # whoever inherits it may never ask for its exit code
         return not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE
 
-    poll.until(ended, what="the engine's end", within_s=10, every_s=0.1)
+    poll.until(ended, what="the engine's end", within_s=60, every_s=0.1)
 
 
 def test_a_model_that_cannot_be_loaded_leaves_a_last_word(tmp_path: Path) -> None:
@@ -198,29 +214,26 @@ def test_a_tokenizer_that_cannot_be_read_leaves_a_last_word(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_a_client_that_goes_away_frees_its_request_at_once(node: Node, stream: bool) -> None:
-    body = {**LONG, "max_tokens": 500, "stream": stream}
-    with httpx.Client(base_url=node.url) as client:
+    body = json.dumps({**LONGER, "stream": stream}).encode()
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    with connected(node) as client:
+        client.sendall(head.encode() + body)
+        wait_told(node, "Submit")
         if stream:
-            with client.stream("POST", "/v1/completions", json=body) as answer:
-                next(answer.iter_lines())
-        else:
-            with pytest.raises(httpx.ReadTimeout):
-                client.post("/v1/completions", json=body, timeout=0.3)
+            assert client.recv(12) == b"HTTP/1.1 200"
 
-    poll.until(lambda: [*map(_kind, node.received())], lambda kinds: kinds == ["Submit", "Abort"],
-               what="an abort", within_s=5, every_s=0.01)  # fmt: skip
+    wait_told(node, "Submit", "Abort")
     wait_running(node, 0)
     assert [line for line in node.lines() if line["level"] == "error"] == []
 
 
 def test_a_client_that_goes_away_in_the_middle_of_its_body_is_no_error_of_ours(node: Node) -> None:
-    host, port = node.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port))) as client:
+    with connected(node) as client:
         client.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
 
     poll.until(lambda: [line["message"] for line in node.lines()],
                lambda messages: "POST /v1/completions -> 499" in messages,
-               what="a line in the log", within_s=5, every_s=0.02)  # fmt: skip
+               what="a line in the log", within_s=30, every_s=0.02)  # fmt: skip
     assert [line for line in node.lines() if line["level"] == "error"] == []
 
 
@@ -229,7 +242,7 @@ def test_a_full_queue_sends_clients_away_and_takes_them_again(tmp_path: Path) ->
     with nodes.fake(tmp_path, *flags, engine_flags=SLOW) as node, ThreadPoolExecutor() as pool:
         node.wait_ready()
         asking = [
-            pool.submit(httpx.post, f"{node.url}/v1/completions", json=LONG, timeout=30) for _ in range(2)
+            pool.submit(httpx.post, f"{node.url}/v1/completions", json=LONG, timeout=60) for _ in range(2)
         ]
         wait_running(node, 2)
 
@@ -257,7 +270,7 @@ def test_each_answer_counts_where_the_queue_is_bounded(tmp_path: Path) -> None:
     flags = ("--max-sequences", "1", "--max-waiting", "1")
     with nodes.fake(tmp_path, *flags, engine_flags=SLOW) as node, ThreadPoolExecutor() as pool:
         node.wait_ready()
-        two = pool.submit(httpx.post, f"{node.url}/v1/completions", json={**LONG, "n": 2}, timeout=30)
+        two = pool.submit(httpx.post, f"{node.url}/v1/completions", json={**LONG, "n": 2}, timeout=60)
         wait_running(node, 1)
 
         assert node.http.post("/v1/completions", json=LONG).status_code == 429
@@ -340,7 +353,3 @@ def test_a_node_that_cannot_start_says_why_and_ends_with_code_2(
     assert len(ended.stderr.splitlines()) == 1
     assert last["message"] in ended.stderr
     assert [*long.iterdir()] == []
-
-
-def _kind(message: dict[str, str]) -> str:
-    return message["type"]

@@ -40,7 +40,7 @@ def refused_in_part(node: Node) -> None:
 
 
 def left_while_waiting(node: Node) -> None:
-    with contextlib.suppress(httpx.ReadTimeout):
+    with contextlib.suppress(httpx.TimeoutException):
         httpx.post(f"{node.url}/v1/completions", json={"prompt": "x", "max_tokens": 400}, timeout=0.05)
 
 
@@ -83,7 +83,7 @@ def _quiet_files(node: Node, process: psutil.Process) -> int:
     """Open files once nothing runs and all connections but one are closed."""
 
     def connections() -> int:
-        return sum(one.status == psutil.CONN_ESTABLISHED for one in process.net_connections(kind="tcp"))
+        return sum(one.status != psutil.CONN_LISTEN for one in process.net_connections(kind="tcp"))
 
     poll.until(
         lambda: (node.http.get("/v1/metrics").json()["requests_running"], connections()),

@@ -34,8 +34,9 @@ def node(spans: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def ended(node: Node, request_id: str) -> dict[str, object]:
     lines = [line for line in node.lines() if line.get("request_id") == request_id]
-    (line,) = [line for line in lines if line["message"] == "request ended"]
-    return line
+    told = [line for line in lines if line["message"] == "request ended"]
+    assert len(told) == 1, lines
+    return told[0]
 
 
 def test_a_request_becomes_a_span_under_its_clients_trace(node: Node, spans: Collector) -> None:

@@ -74,7 +74,7 @@ def test_a_stream_begins_and_ends_while_a_form_is_tried(node: Node) -> None:
 
 def ask(node: Node, **fields: object) -> httpx.Response:
     body = {"prompt": "x", "max_tokens": 8, **fields}
-    return httpx.post(f"{node.url}/v1/completions", json=body, timeout=60)
+    return httpx.post(f"{node.url}/v1/completions", json=body, timeout=300)  # a trial is nice to all others
 
 
 def trials(node: Node) -> list[psutil.Process]:
@@ -97,7 +97,7 @@ def test_many_forms_leave_nothing_behind(node: Node) -> None:
         if number % 100 == 99:
             return ask(node, guided_json={"type": "integer", "multipleOf": 999_900 + number}).status_code
         if number % 10 == 9:
-            with contextlib.suppress(httpx.ReadTimeout):
+            with contextlib.suppress(httpx.TimeoutException):
                 body = {"prompt": "x", "max_tokens": 300, **kinds[number % 4]}
                 httpx.post(f"{node.url}/v1/completions", json=body, timeout=0.01)
             return 0
@@ -111,7 +111,7 @@ def test_many_forms_leave_nothing_behind(node: Node) -> None:
         lambda: node.http.get("/v1/metrics").json(),
         lambda now: now["pages_used"] == 0 and now["requests_running"] == 0,
         what="no request is left",
-        within_s=20,
+        within_s=60,
     )
     assert (engine.num_fds(), len(trials(node)), engine.num_threads()) == before
 
@@ -131,7 +131,7 @@ def test_the_trial_does_not_outlive_the_node(how: str, model: Path, tmp_path: Pa
             case "its engine killed":
                 node.engine().kill()
             case _:
-                with contextlib.suppress(httpx.ReadTimeout):
+                with contextlib.suppress(httpx.TimeoutException):
                     hostile = {"prompt": "x", "guided_regex": "a?" * 5000 + "a" * 5000}
                     httpx.post(f"{node.url}/v1/completions", json=hostile, timeout=0.1)
                 node.process.kill()

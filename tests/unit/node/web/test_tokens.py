@@ -72,7 +72,7 @@ def test_tokens_that_no_vocabulary_has_have_no_text(node: Node) -> None:
 
 @pytest.mark.parametrize("path", ["/tokenize", "/detokenize"])
 def test_a_node_that_loads_has_no_tokens_yet(tmp_path: Path, path: str) -> None:
-    with nodes.fake(tmp_path, engine_flags=("--fail", "ModelCorrupt")) as node:
+    with nodes.fake(tmp_path, engine_flags=("--never-load",)) as node:
         body = {"prompt": "x"} if path == "/tokenize" else {"tokens": [1]}
         answer = node.http.post(path, json=body)
 
