@@ -24,6 +24,7 @@ class NodesDouble:
         """Every ring, as a node does that follows a newer leader."""
         self.redirect = ""
         self.num_pushes = 0
+        self.num_drains = 0
         self.port = names.NODE_PORT
 
     @asynccontextmanager
@@ -66,6 +67,7 @@ class NodesDouble:
         )
 
     async def _drain(self, request: web.Request) -> web.Response:
+        self.num_drains += 1
         return self._answer(request, draining=True)
 
     def _answer(self, request: web.Request, status: int = 200, **changes: object) -> web.Response:

@@ -54,5 +54,7 @@ def word(action: actions.Action) -> str:
             return f"{type(action).__name__} {pod.name}"
         case actions.Relabel(pod, labels, _):
             return f"relabel {pod.name} {' '.join(sorted(labels))}"
+        case actions.Adopt(kind, name, _, _):
+            return f"adopt {kind} {name}"
         case _:
             return type(action).__name__

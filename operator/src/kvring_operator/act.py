@@ -13,6 +13,7 @@ from typing import Any
 from kvring_contract import names
 from kvring_contract.names import RingLabel
 from kvring_operator import actions, children, metrics
+from kvring_operator import pod as pods
 from kvring_operator.caches import Caches
 from kvring_operator.events import Note, Reason
 from kvring_operator.kube import AlreadyExists, ApiError, Conflict, Kube, NotFound
@@ -208,6 +209,13 @@ class Hands:
             world, action.pod, {"metadata": {"uid": action.pod.uid, "labels": dict(action.labels)}}
         )
 
+    async def _adopt(self, world: World, action: actions.Adopt) -> None:
+        resource = {kind.kind: kind for kind in (PODS, SECRETS)}[action.kind]
+        key = world.metadata.key
+        owners = [pods.owner_reference(key, world.metadata.uid)]
+        change = {"metadata": {"resourceVersion": action.resource_version, "ownerReferences": owners}}
+        self._caches.wrote(resource, await self._kube.patch(resource, key.namespace, action.name, change))
+
     async def _begin_drain(self, world: World, action: actions.BeginDrain) -> None:
         change = {
             "uid": action.pod.uid,
@@ -257,6 +265,7 @@ class Hands:
         actions.PublishRing: _publish_ring,
         actions.CreatePod: _create_pod,
         actions.Relabel: _relabel,
+        actions.Adopt: _adopt,
         actions.SetGate: _set_gate,
         actions.BeginDrain: _begin_drain,
         actions.FinishDrain: _finish_drain,
@@ -328,6 +337,8 @@ def _note(action: actions.Action) -> list[Note]:
             return [Note(Reason.CHILD_HEALED, f"{manifest['kind']} {manifest['metadata']['name']}: {reason}")]
         case actions.MakeKey(reason, heals=True):
             return [Note(Reason.CHILD_HEALED, reason)]
+        case actions.Adopt(kind, name, _, reason):
+            return [Note(Reason.CHILD_HEALED, f"{kind} {name}: {reason}")]
         case actions.Relabel(pod, _, reason):
             return [Note(Reason.LABELS_HEALED, f"{pod.name}: {reason}")]
         case _:

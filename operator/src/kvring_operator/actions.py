@@ -68,6 +68,16 @@ class Relabel:
 
 
 @dataclass(frozen=True)
+class Adopt:
+    """Make a pod, or the pool's Secret, that has no owner this resource's."""
+
+    kind: str
+    name: str
+    resource_version: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class SetGate:
     """Write the readiness gate `kvring.dev/ring-member`."""
 
@@ -128,6 +138,7 @@ Action = (
     | PublishRing
     | CreatePod
     | Relabel
+    | Adopt
     | SetGate
     | PushRing
     | BeginDrain

@@ -38,35 +38,34 @@ class Observer:
         if not self._caches.know(key.namespace):
             raise ApiError(403, "NotListed", f"not allowed to list what is in namespace {key.namespace}")
         found = [pod for pod in self._caches.pods.of(key) if pod.slot >= 0]
-        own = [pod for pod in found if pod.owner_uid == metadata.uid]
+        own = [pod for pod in found if pod.owner_uid == metadata.uid or _orphaned(metadata, pod)]
         kept = self._caches.children_of(key)
         ring_map = kept.get(("ConfigMap", children.ring_name(key)))
         ring = children.ring_of(ring_map) if ring_map else None
-        internal_key = await self._internal_key(key)
+        secret = await self._secret(key)
+        internal_key = _internal_key(secret)
         own += await self._strays(metadata, own, ring)
         world = World(
             metadata=metadata,
             pods=tuple(sorted(own, key=lambda pod: (pod.slot, pod.incarnation))),
-            taken=frozenset(pod.name for pod in found if pod.owner_uid != metadata.uid),
+            taken=frozenset(pod.name for pod in found) - {pod.name for pod in own},
             machines=self._caches.machines,
             gone=await self._gone(own),
             children=kept,
             key_present=bool(internal_key),
+            orphaned_key=_version_of_orphan(key, secret),
             ring=ring,
             status=body.get("status") or {},
         )
         reports = await self._reports(world, internal_key) if internal_key else {}
         return dataclasses.replace(world, reports=reports), internal_key
 
-    async def _internal_key(self, key: Key) -> bytes:
+    async def _secret(self, key: Key) -> Mapping[str, Any]:
         """Read each time and never watched: the operator may see no Secret that it does not name."""
         try:
-            secret = await self._kube.get(SECRETS, key.namespace, pod.secret_name(key))
-            return base64.b64decode(
-                (secret.get("data") or {}).get(names.INTERNAL_KEY_FILE, ""), validate=True
-            ).strip()
-        except (NotFound, binascii.Error):
-            return b""
+            return await self._kube.get(SECRETS, key.namespace, pod.secret_name(key))
+        except NotFound:
+            return {}
 
     async def _strays(self, metadata: Metadata, own: Iterable[Pod], ring: Ring | None) -> list[Pod]:
         """Pods that the ring names and the cache lost: gone, or alive without the label that we watch by."""
@@ -113,3 +112,26 @@ class Observer:
             return await self._nodes.report(pod.address, internal_key)
         except NoAnswer:
             return None
+
+
+def _orphaned(metadata: Metadata, found: Pod) -> bool:
+    """Whether a pod that nobody owns was one of this resource, or of its namesake before it.
+
+    A resource that is going takes none: it may be the one whose deletion orphaned them.
+    """
+    named = found.name == pod.pod_name(metadata.key, found.slot, found.incarnation)
+    return not found.owner_uid and metadata.deletion_at is None and named and bool(found.template_hash)
+
+
+def _internal_key(secret: Mapping[str, Any]) -> bytes:
+    try:
+        held = (secret.get("data") or {}).get(names.INTERNAL_KEY_FILE, "")
+        return base64.b64decode(held, validate=True).strip()
+    except binascii.Error:
+        return b""
+
+
+def _version_of_orphan(key: Key, secret: Mapping[str, Any]) -> str:
+    if not secret or secret["metadata"].get("ownerReferences") or not children.ours(key, secret):
+        return ""
+    return str(secret["metadata"]["resourceVersion"])

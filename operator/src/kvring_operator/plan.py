@@ -14,6 +14,7 @@ from kvring_operator import children, leaving, members, pod, slots, views
 from kvring_operator.actions import (
     Action,
     AddFinalizer,
+    Adopt,
     ApplyChild,
     CreatePod,
     MakeKey,
@@ -36,6 +37,8 @@ SLOW_POLL_S = 5.0
 PATIENCE_S = 60.0
 FAREWELL_S = 60.0
 """A deleted resource is let go this long after `drain.timeout`, whatever is left of it."""
+ORPHANS = "orphan"
+"""The finalizer of `kubectl delete --cascade=orphan`: what the resource owns is to stay as it is."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,11 @@ def make(desired: Desired, world: World, now: float) -> Plan:
     layout = slots.choose(desired, world, now)
     ring = members.derive(desired, world, layout.wanted)
     deleted = world.metadata.deletion_at is not None
+    if deleted and ORPHANS in world.metadata.finalizers:
+        return Plan(tuple(_let_go(world)), ring, layout, (), None)
     actions: list[Action] = []
     if not deleted:
+        actions += _adopt(desired, world)
         actions += _foundations(desired, world)
         actions += _publish(world, ring)
         actions += _relabel(desired, world)
@@ -92,6 +98,16 @@ def _foundations(desired: Desired, world: World) -> Iterable[Action]:
             yield ApplyChild(manifest, "it does not exist", heals=known)
         elif not children.fits(manifest, found):
             yield ApplyChild(manifest, "somebody changed it", heals=True)
+
+
+def _adopt(desired: Desired, world: World) -> Iterable[Action]:
+    """Else they would go on without us: serve clients in a pool of none, and outlive it."""
+    reason = "nobody owns it, and it is of this pool"
+    if world.orphaned_key:
+        yield Adopt("Secret", pod.secret_name(desired.key), world.orphaned_key, reason)
+    for found in world.pods:
+        if not found.owner_uid:
+            yield Adopt("Pod", found.name, found.resource_version, reason)
 
 
 def _publish(world: World, ring: Ring) -> Iterable[Action]:
@@ -162,6 +178,11 @@ def _bridges(world: World, old: Pod) -> bool:
     """Whether a pod still serves for its slot although a younger one stands on the ring already."""
     successors = [pod for pod in world.pods if pod.slot == old.slot and pod.staying and pod is not old]
     return old.staying and world.loaded(old) and bool(successors) and not any(pod.ready for pod in successors)
+
+
+def _let_go(world: World) -> Iterable[Action]:
+    if names.FINALIZER in world.metadata.finalizers:
+        yield RemoveFinalizer("its deletion asks that members stay")
 
 
 def _farewell(desired: Desired, world: World, now: float) -> Iterable[Action]:

@@ -45,7 +45,7 @@ def pod(body: Mapping[str, Any]) -> world.Pod:
         name=meta["name"],
         uid=meta["uid"],
         owner=Key(meta["namespace"], owner.get("name") or labels.get(names.LABEL_CLUSTER, "")),
-        owner_uid=owner.get("uid", ""),
+        owner_uid=(owner or next(iter(meta.get("ownerReferences") or ()), {})).get("uid", ""),
         slot=slot,
         incarnation=incarnation,
         labels={short: sys.intern(labels[name]) for short, name in LABELS.items() if name in labels},

@@ -55,9 +55,10 @@ class Container:
 class Pod:
     """One pod of a member. Slot and incarnation are read from its name, which nobody can change.
 
-    `labels` are ours only. `draining_since` and `created_at` are seconds since the Unix epoch. `container` is
-    the engine's; `others` are those of the overlay that run before or beside it. `tolerant` tells whether the
-    scheduler may put it on a machine that is cordoned or away.
+    `owner_uid` is empty where it has no owner at all. `labels` are ours only. `draining_since` and
+    `created_at` are seconds since the Unix epoch. `container` is the engine's; `others` are those of the
+    overlay that run before or beside it. `tolerant` tells whether the scheduler may put it on a machine that
+    is cordoned or away.
     """
 
     name: str
@@ -140,10 +141,12 @@ class Refusal:
 class World:
     """Everything that is known of one InferenceCluster. `status` is what was last written there.
 
-    `pods` are those of this resource's uid; `taken` are names of pods that its namesakes left behind.
+    `pods` are those of this resource's uid, and those like them that nobody owns; `taken` are names of
+    others' pods.
     `reports` hold an answer for each pod that was asked and answered. `machines` are those that the operator
     has heard of, `gone` those of pods that the API server said it does not have: a machine may be in neither.
-    `key_present` tells whether the pool's Secret holds a key.
+    `key_present` tells whether the pool's Secret holds a key; `orphaned_key` is that Secret's
+    resourceVersion where it is ours and has no owner.
     """
 
     metadata: Metadata
@@ -153,6 +156,7 @@ class World:
     gone: frozenset[str] = frozenset()
     children: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     key_present: bool = False
+    orphaned_key: str = ""
     ring: Ring | None = None
     reports: Mapping[str, NodeReport] = field(default_factory=dict)
     status: Mapping[str, Any] = field(default_factory=dict)
