@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import zmq
 
+from kvring_node import sockets
 from kvring_node.engine.options import EngineOptions
 from kvring_node.messages import FromEngine, ToEngine
 
@@ -38,7 +39,8 @@ class Front:
         self.log = folder / "engine.log"
         self._to = context.socket(zmq.PUSH)
         self._from = context.socket(zmq.PULL)
-        inbox, outbox = f"ipc://{folder}/to", f"ipc://{folder}/from"
+        self._sockets = sockets.private_folder()  # its path is short, whatever the test's own
+        inbox, outbox = f"ipc://{self._sockets.name}/to", f"ipc://{self._sockets.name}/from"
         self._to.bind(inbox)
         self._from.bind(outbox)
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -71,3 +73,4 @@ class Front:
         self.child.wait()
         self._to.close(linger=0)
         self._from.close(linger=0)
+        self._sockets.cleanup()

@@ -84,6 +84,14 @@ class Node:
         return poll.until(listening, what="a port", within_s=START_S, every_s=0.02)
 
 
+def has_ended(process: psutil.Process) -> bool:
+    """Whether it runs no more; whoever inherited it may never ask for its exit code."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def _whole_lines(path: Path) -> list[str]:
     """Without one that is being written."""
     return path.read_text().rpartition("\n")[0].splitlines()

@@ -11,7 +11,7 @@ import pytest_asyncio
 import zmq
 import zmq.asyncio
 
-from kvring_node import messages
+from kvring_node import messages, sockets
 from kvring_node.channel import EngineChannel, EngineGone
 
 ENDS = messages.FinishReason.LENGTH
@@ -28,7 +28,7 @@ class Streets:
 
     async def told(self) -> list[messages.ToEngine]:
         """The next frame that the engine gets."""
-        frame = await asyncio.wait_for(self.inbox.recv(), 10)
+        frame = await asyncio.wait_for(self.inbox.recv(), 60)
         return msgspec.msgpack.decode(frame, type=list[messages.ToEngine])
 
     async def say(self, *answers: messages.FromEngine) -> None:
@@ -36,17 +36,19 @@ class Streets:
         num_steps = self.channel.stats.num_steps + 1
         stats = msgspec.structs.replace(self.channel.stats, num_steps=num_steps)
         await self.outbox.send(msgspec.msgpack.encode([*answers, stats]))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.channel.stats.num_steps != num_steps:  # noqa: ASYNC110  # its statistics are no event
                 await asyncio.sleep(0)
 
 
 @pytest_asyncio.fixture
-async def streets(tmp_path: Path) -> AsyncIterator[Streets]:
+async def streets() -> AsyncIterator[Streets]:
     now = [100.0]
-    channel = EngineChannel(tmp_path, lambda: now[0], lambda stats: None)
+    folder = sockets.private_folder()
+    channel = EngineChannel(Path(folder.name), lambda: now[0], lambda stats: None)
     listening = asyncio.ensure_future(channel.listen())
     with (
+        folder,
         zmq.asyncio.Context() as context,
         context.socket(zmq.PULL) as inbox,
         context.socket(zmq.PUSH) as outbox,

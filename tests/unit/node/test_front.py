@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 from tests.support import node as nodes
 from tests.support import poll
@@ -188,10 +187,7 @@ def test_an_engine_dies_with_its_front(node: Node) -> None:
 
     node.process.kill()
 
-    def ended() -> bool:  # whoever inherits it may never ask for its exit code
-        return not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE
-
-    poll.until(ended, what="the engine's end", within_s=60, every_s=0.1)
+    poll.until(lambda: nodes.has_ended(engine), what="the engine's end", within_s=60, every_s=0.1)
 
 
 def test_a_model_that_cannot_be_loaded_leaves_a_last_word(tmp_path: Path) -> None:

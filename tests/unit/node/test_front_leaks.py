@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -15,38 +16,42 @@ from tests.support.node import Node
 NUM_ROUNDS = 40
 
 
+def post(node: Node, *, timeout: float = 60, **sent: Any) -> httpx.Response:
+    return httpx.post(f"{node.url}/v1/completions", timeout=timeout, **sent)
+
+
 def served(node: Node) -> None:
-    assert httpx.post(f"{node.url}/v1/completions", json={"prompt": "x", "max_tokens": 5}).status_code == 200
+    assert post(node, json={"prompt": "x", "max_tokens": 5}).status_code == 200
 
 
 def streamed(node: Node) -> None:
     body = {"prompt": "x", "max_tokens": 5, "stream": True}
-    assert httpx.post(f"{node.url}/v1/completions", json=body).text.endswith("[DONE]\n\n")
+    assert post(node, json=body).text.endswith("[DONE]\n\n")
 
 
 def stopped(node: Node) -> None:
     body = {"prompt": "abc", "max_tokens": 400, "stop": "ca"}
-    assert httpx.post(f"{node.url}/v1/completions", json=body).json()["choices"][0]["text"] == "ab"
+    assert post(node, json=body).json()["choices"][0]["text"] == "ab"
 
 
 def refused(node: Node) -> None:
-    assert httpx.post(f"{node.url}/v1/completions", content=b'{"prompt": \xff').status_code == 400
-    assert httpx.post(f"{node.url}/v1/completions", json={"prompt": [1, 999]}).status_code == 400
+    assert post(node, content=b'{"prompt": \xff').status_code == 400
+    assert post(node, json={"prompt": [1, 999]}).status_code == 400
 
 
 def refused_in_part(node: Node) -> None:
     body = {"prompt": ["fine", "x" * 600], "max_tokens": 400}
-    assert httpx.post(f"{node.url}/v1/completions", json=body).status_code == 400
+    assert post(node, json=body).status_code == 400
 
 
 def left_while_waiting(node: Node) -> None:
     with contextlib.suppress(httpx.TimeoutException):
-        httpx.post(f"{node.url}/v1/completions", json={"prompt": "x", "max_tokens": 400}, timeout=0.05)
+        post(node, json={"prompt": "x", "max_tokens": 400}, timeout=0.05)
 
 
 def left_while_reading(node: Node) -> None:
     body = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 400, "stream": True}
-    with httpx.stream("POST", f"{node.url}/v1/chat/completions", json=body) as answer:
+    with httpx.stream("POST", f"{node.url}/v1/chat/completions", json=body, timeout=60) as answer:
         next(answer.iter_lines())
 
 
@@ -89,7 +94,7 @@ def _quiet_files(node: Node, process: psutil.Process) -> int:
         lambda: (node.http.get("/v1/metrics").json()["requests_running"], connections()),
         lambda seen: seen == (0, 1),
         what="no request runs and only this connection is open",
-        within_s=30,
+        within_s=60,
         every_s=0.1,
     )
     return process.num_fds()

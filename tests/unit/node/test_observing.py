@@ -42,8 +42,9 @@ def ended(node: Node, request_id: str) -> dict[str, object]:
 def test_a_request_becomes_a_span_under_its_clients_trace(node: Node, spans: Collector) -> None:
     answer = node.http.post("/v1/completions", json=ASK, headers={"traceparent": TRACEPARENT}).json()
 
-    poll.until(lambda: len(spans.spans) > 0, what="a span", within_s=30)
-    (span,) = (span for span in spans.spans if span.trace_id.hex() == TRACE_ID)
+    (span,) = poll.until(
+        lambda: [span for span in spans.spans if span.trace_id.hex() == TRACE_ID], what="a span", within_s=60
+    )
     told = collector.attributes(span)
     assert span.parent_span_id.hex() == PARENT_ID
     assert span.name == "llm_request"
@@ -73,7 +74,7 @@ def test_a_request_becomes_a_span_under_its_clients_trace(node: Node, spans: Col
 def test_a_line_tells_what_a_request_took(node: Node) -> None:
     answer = node.http.post("/v1/completions", json=ASK, headers={"X-Request-Id": "order-66"}).json()
 
-    line = poll.until(lambda: ended(node, "order-66"), what="its line", within_s=10)
+    line = poll.until(lambda: ended(node, "order-66"), what="its line", within_s=30)
     assert line["answer_id"] == f"{answer['id']}-0"
     assert line["finish_reason"] == "length"
     assert (line["prompt_tokens"], line["cached_tokens"], line["answer_tokens"]) == (4, 0, 3)
@@ -85,14 +86,23 @@ def test_every_answer_of_a_batch_has_its_line_under_one_request_id(node: Node) -
     batch = {"requests": [{"prompt": "a", "max_tokens": 2}, {"prompt": "bc", "max_tokens": 3}]}
     node.http.post("/v1/batch", json=batch, headers={"X-Request-Id": "two"})
 
-    lines = [line for line in node.lines() if line.get("request_id") == "two"]
+    lines = poll.until(
+        lambda: [line for line in node.lines() if line.get("request_id") == "two"],
+        lambda lines: len(lines) == 2,
+        what="two lines",
+        within_s=30,
+    )
     assert sorted(line["answer_tokens"] for line in lines) == [2, 3]
 
 
 def test_the_line_of_an_error_says_which_request_it_was(node: Node) -> None:
     node.http.post("/v1/completions", json={"prompt": ""}, headers={"X-Request-Id": "empty"})
 
-    (line,) = [line for line in node.lines() if line.get("request_id") == "empty"]
+    (line,) = poll.until(  # the client has its answer before the line is written
+        lambda: [line for line in node.lines() if line.get("request_id") == "empty"],
+        what="a line",
+        within_s=30,
+    )
     assert line["message"] == "POST /v1/completions -> 400"
 
 
@@ -105,9 +115,9 @@ def test_no_collector_holds_a_request_up_or_keeps_the_process(answers: bool | No
             began_at = time.monotonic()
             for _ in range(50):
                 assert node.http.post("/v1/completions", json=ASK).status_code == 200
-            assert time.monotonic() - began_at < 10
+            assert time.monotonic() - began_at < 60, "each would wait for ten seconds"
             node.terminate()
-            assert node.exit_code(within_s=15) == 0
+            assert node.exit_code(within_s=25) == 0, "the collector would hold it for thirty"
 
 
 def test_nothing_of_opentelemetrys_sdk_is_imported_without_an_endpoint() -> None:

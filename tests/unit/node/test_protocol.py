@@ -30,7 +30,7 @@ def answers(node: Node, pieces: Sequence[bytes], number: int) -> list[str]:
     """Statuses, or texts where there are some, of so many answers to what is sent in these pieces."""
     host, port = node.url.removeprefix("http://").split(":")
     heard = b""
-    with socket.create_connection((host, int(port)), timeout=20) as client:
+    with socket.create_connection((host, int(port)), timeout=60) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in pieces:
             client.sendall(piece)

@@ -52,7 +52,7 @@ class HeldGrammars:
     def start(self, grammar: Grammar) -> GrammarState:
         self.begun.append(grammar.text)
         if grammar.text.startswith("slow"):
-            assert self.let_go.wait(20)
+            assert self.let_go.wait(60)
         if grammar.text == "bad":
             raise ValueError("the regex cannot be used")
         return AnyText()
@@ -103,7 +103,7 @@ def test_an_idle_loop_is_woken_when_the_form_is_there() -> None:
     form = Grammar(GrammarKind.REGEX, "quick")
     request = paper_engine.submit("one", [1, 2], grammar=form)
     preparation.hold(request, form)
-    assert woken.wait(20)
+    assert woken.wait(60)
     ((taken, prepared),) = preparation.take()
     assert taken is request
     assert isinstance(prepared(), AnyText)

@@ -11,9 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 import zmq
-from tests.support import tiny_models
+from tests.support import node, poll, tiny_models
 from tests.support.engine_front import DEADLINE_MS, Front, engine_command
 
+from kvring_node import sockets
 from kvring_node.engine.options import EngineOptions
 from kvring_node.engine.process import Mailbox
 from kvring_node.messages import (
@@ -92,7 +93,7 @@ def test_a_conversation(model: Path, start: Callable[[Path], Front]) -> None:
     assert (after.user + after.system) - (before.user + before.system) < 0.2, "an idle engine does not turn"
 
     front.child.terminate()
-    assert front.child.wait(timeout=10) == -signal.SIGTERM
+    assert front.child.wait(timeout=DEADLINE_MS / 1000) == -signal.SIGTERM
 
 
 def test_a_thread_can_wake_the_loop() -> None:
@@ -112,7 +113,7 @@ def test_a_model_that_cannot_be_loaded_is_reported_before_the_end(
     (failed,) = front.hear()
     assert isinstance(failed, LoadFailed)
     assert failed.reason == "ModelNotFound"
-    assert front.child.wait(timeout=10) == 1
+    assert front.child.wait(timeout=DEADLINE_MS / 1000) == 1
 
 
 ORPHANING = """
@@ -123,10 +124,14 @@ sys.stdin.read()
 """
 
 
-def test_the_engine_does_not_outlive_its_front(model: Path, tmp_path: Path) -> None:
+def test_the_engine_does_not_outlive_its_front(model: Path) -> None:
     options = EngineOptions(model=str(model), kv_bytes=1 << 20)
-    inbox, outbox = f"ipc://{tmp_path}/to", f"ipc://{tmp_path}/from"
-    with zmq.Context() as context, context.socket(zmq.PULL) as heard:
+    with (
+        sockets.private_folder() as folder,
+        zmq.Context() as context,
+        context.socket(zmq.PULL) as heard,
+    ):
+        inbox, outbox = f"ipc://{folder}/to", f"ipc://{folder}/from"
         heard.bind(outbox)
         engine = engine_command(options, inbox, outbox)
         front = subprocess.Popen(
@@ -140,7 +145,7 @@ def test_the_engine_does_not_outlive_its_front(model: Path, tmp_path: Path) -> N
         assert heard.poll(DEADLINE_MS)
         front.kill()
         front.communicate()
-        child.wait(timeout=10)
+        poll.until(lambda: node.has_ended(child), what="the engine's end", within_s=DEADLINE_MS / 1000)
 
 
 def test_a_front_that_died_while_the_engine_started_leaves_no_engine(model: Path, tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_a_step_that_fails_ends_the_process_with_a_last_word(tmp_path: Path) -> 
         front.hear()
         front.say(Submit("doomed", [1], SamplingParams(temperature=0)))
         heard = front.hear_until(lambda heard: any(isinstance(one, Failed) for one in heard))
-        status = front.child.wait(timeout=20)
+        status = front.child.wait(timeout=60)
         front.close()
 
     (last,) = [one for one in heard if isinstance(one, Failed)]
@@ -169,7 +169,7 @@ def test_a_frame_that_is_none_ends_the_process_too(tmp_path: Path) -> None:
         front.hear()
         front.say_raw(b"\xc1")
         heard = front.hear_until(lambda heard: any(isinstance(one, Failed) for one in heard))
-        status = front.child.wait(timeout=20)
+        status = front.child.wait(timeout=60)
         front.close()
     assert heard
     assert status == 1

@@ -21,7 +21,7 @@ def wait_load(node: Node, number: int) -> None:
         lambda: node.http.get("/load").json(),
         lambda load: load == {"server_load": number},
         what=f"{number} open",
-        within_s=10,
+        within_s=30,
         every_s=0.02,
     )
 
@@ -70,7 +70,7 @@ def test_a_batch_beyond_the_queue_is_answered_in_part_and_at_a_full_one_refused(
         assert [one.get("text") or one["error"]["code"] for one in some] == ["ab", "ab", "queue_full"]
 
         long = {"requests": [{"prompt": "abc", "max_tokens": 100}] * 2}
-        held = pool.submit(httpx.post, f"{node.url}/v1/batch", json=long, timeout=30)
+        held = pool.submit(httpx.post, f"{node.url}/v1/batch", json=long, timeout=60)
         wait_load(node, 2)
         refused = node.http.post("/v1/batch", json=long)
 
@@ -82,7 +82,7 @@ def test_a_node_that_cannot_serve_refuses_a_batch_as_a_whole(tmp_path: Path) -> 
     with nodes.fake(tmp_path, engine_flags=("--step-s", "0.02")) as node, ThreadPoolExecutor() as pool:
         node.wait_ready()
         long = {"requests": [{"prompt": "abc", "max_tokens": 400}] * 2}
-        held = pool.submit(httpx.post, f"{node.url}/v1/batch", json=long, timeout=30)
+        held = pool.submit(httpx.post, f"{node.url}/v1/batch", json=long, timeout=60)
         wait_load(node, 2)
         node.engine().kill()
 

@@ -152,7 +152,7 @@ def test_a_node_with_nothing_to_do_has_no_load(node: Node) -> None:
         lambda: node.http.get("/load").json(),
         lambda load: load == {"server_load": 0},
         what="no load",
-        within_s=10,
+        within_s=30,
         every_s=0.02,
     )
 
