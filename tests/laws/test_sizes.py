@@ -11,7 +11,7 @@ NINE_IN_TEN = 250
 
 
 def python_files() -> list[Path]:
-    return [path for folder in FOLDERS for path in (REPO / folder).rglob("*.py")]
+    return sorted(path for folder in FOLDERS for path in (REPO / folder).rglob("*.py"))
 
 
 def num_lines(path: Path) -> int:
