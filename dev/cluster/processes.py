@@ -228,7 +228,14 @@ def _start(component: Component) -> None:
     )
     with component.log.open("wb") as log:
         subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True, cwd="/", env=_environment()
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            check=True,
+            cwd="/",
+            env=_environment(),
+            umask=0o022,  # what containerd makes is entered by other users
         )
     wait.until(
         lambda: _has_become(component), f"{component.name} started", DEADLINE_S, lambda: _tail(component)

@@ -24,6 +24,7 @@ class Material:
 def all_missing(wanted: Sequence[Recipe], models: Path, *, force: bool = False) -> tuple[Path, ...]:
     """Makes what is absent from `models` or was made from another recipe; returns the folders made."""
     with alone.holding(models / ".lock"):
+        models.chmod(0o755)  # pods run under a user id of their own
         missing = [recipe for recipe in wanted if force or not recipes.is_made(recipe, models)]
         if not missing:
             return ()

@@ -1,4 +1,5 @@
 import ast
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -93,9 +94,16 @@ def test_a_model_that_is_there_is_not_made_again_until_its_recipe_changes(
 
 
 def test_pods_of_another_user_can_read_every_file(shared: make.Material, tmp_path: Path) -> None:
-    make.one(TINY, shared, tmp_path)
+    models = tmp_path / "models"
+    ours = os.umask(0o077)
+    try:
+        make.one(TINY, shared, models)
+        make.all_missing([TINY], models)
+    finally:
+        os.umask(ours)
 
-    assert all(path.stat().st_mode & 0o004 for path in (tmp_path / "tiny").iterdir())
+    assert all(path.stat().st_mode & 0o004 for path in (models / "tiny").iterdir())
+    assert models.stat().st_mode & 0o005 == 0o005, "it is mounted as it is"
 
 
 def test_any_text_survives_the_tokenizer(shared: make.Material) -> None:

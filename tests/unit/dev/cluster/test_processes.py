@@ -28,7 +28,7 @@ def component(tmp_path: Path) -> Iterator[Component]:
 def running(source: str, folder: Path) -> Component:
     ready = folder / "ready"
     command = (sys.executable, "-c", source.format(ready=str(ready)))
-    return Component("sleeper", folder, command, ready=ready.exists, ready_s=20)
+    return Component("sleeper", folder, command, ready=ready.exists, ready_s=60)
 
 
 def pid_of(component: Component) -> int:
@@ -38,7 +38,7 @@ def pid_of(component: Component) -> int:
 
 
 def wait_gone(component: Component) -> None:
-    poll.until(lambda: not processes.is_running(component), what="it has ended", within_s=10)
+    poll.until(lambda: not processes.is_running(component), what="it has ended", within_s=60)
 
 
 def test_the_first_call_starts_it_and_the_second_leaves_it_alone(component: Component) -> None:
@@ -72,6 +72,16 @@ def test_it_is_nobodys_child(component: Component) -> None:
     status = Path(f"/proc/{pid_of(component)}/status").read_text()
     assert f"PPid:\t{os.getpid()}\n" not in status
     assert os.getsid(pid_of(component)) != os.getsid(0)
+
+
+def test_a_strict_umask_of_ours_is_not_its(component: Component) -> None:
+    """containerd would make roots of containers that nobody but root may enter."""
+    ours = os.umask(0o077)
+    try:
+        processes.ensure(component)
+    finally:
+        os.umask(ours)
+    assert "Umask:\t0022\n" in Path(f"/proc/{pid_of(component)}/status").read_text()
 
 
 def test_stop_asks_first_and_returns_when_it_is_gone(component: Component) -> None:
