@@ -30,8 +30,8 @@ def http(url: str, authority: Path | None = None) -> Probe:
     return ready
 
 
-def containerd(address: Path) -> Probe:
-    """Ready when a kubelet would be served.
+def containerd(address: Path, within_s: float = TIMEOUT_S) -> Probe:
+    """Ready when a kubelet would be served, and is told so in time.
 
     containerd listens, and answers `ctr`, some 0.1 s before its CRI service has found the pods of its last
     life; a kubelet that asks between is refused ("server is not initialized yet") and ends. So this asks what
@@ -45,7 +45,7 @@ def containerd(address: Path) -> Probe:
 
     def ready() -> bool:
         try:
-            said = commands.run(call, stdin=empty_message, timeout_s=TIMEOUT_S)
+            said = commands.run(call, stdin=empty_message, timeout_s=within_s)
         except Failure:
             return False
         return "grpc-status: 0" in said.splitlines()

@@ -1,4 +1,5 @@
 import io
+import re
 
 import pytest
 from dev import progress
@@ -34,7 +35,7 @@ def test_a_terminal_sees_one_line_redrawn(clock) -> None:
     out = Terminal()
     with progress.step("pull", out, clock):
         pass
-    assert out.getvalue().endswith("\r\x1b[K✓ pull  2.5 s\n")
+    assert re.search(r"\r\x1b\[K✓ pull  [\d.]+ s\n$", out.getvalue())  # drawn once, or again by its thread
     assert out.getvalue().count("\n") == 1
 
 
