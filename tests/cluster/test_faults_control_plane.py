@@ -12,7 +12,7 @@ from tests.support import kube, pod_processes, poll, pools, release, rooms
 
 pytestmark = pytest.mark.cluster
 
-GIVEN_UP_S = 40.0
+GIVEN_UP_S = 90.0
 """The leader ends when it could not renew its Lease for 10 s; its requests time out after 30 s."""
 GONE_S = 90.0
 

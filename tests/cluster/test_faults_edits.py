@@ -11,7 +11,7 @@ from kvring_contract import ring as rings
 
 pytestmark = pytest.mark.cluster
 
-HEALED_S = 10.0
+HEALED_S = 30.0
 ELSEWHERE = rings.Member(slot=0, pod="chat-0-99", address="10.244.1.254", machine="m7")
 
 RINGS = {

@@ -12,9 +12,9 @@ from tests.support import kube, pools, release, second_machine, traffic
 
 pytestmark = pytest.mark.cluster
 
-NOTICED_S = 40.0 + 20.0
+NOTICED_S = 40.0 + 60.0
 """The grace after which Kubernetes calls a silent machine NotReady, and some time to say so."""
-MOVED_S = 90.0
+MOVED_S = 150.0
 
 
 @dataclass

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.cluster
 ENGINE = "kvring_node.engine.process"
 UNREADY_S = 2.0
 TOLD_S = 10.0
-GONE_S = 20.0
+GONE_S = 30.0
 """Far below the pods' grace of 60 s."""
 
 

@@ -10,10 +10,10 @@ from kvring_contract import wire
 
 pytestmark = pytest.mark.cluster
 
-HEALED_S = 10.0
-SECRET_HEALED_S = 75.0
+HEALED_S = 30.0
+SECRET_HEALED_S = 150.0
 """The operator may not watch Secrets: it looks at each pool's once a minute."""
-NEW_KEY_S = 150.0
+NEW_KEY_S = 240.0
 """The kubelet brings a changed Secret into running containers about once a minute."""
 
 CHILDREN = [

@@ -70,7 +70,7 @@ def test_install_upgrade_rollback_uninstall(
 
     helm("rollback", NAME, "1", *wait)
     poll.until(
-        lambda: ready_replicas(api, namespace), lambda ready: ready == 1, what="one replica", within_s=60
+        lambda: ready_replicas(api, namespace), lambda ready: ready == 1, what="one replica", within_s=120
     )
     assert environment(api, namespace)["KVRING_LOG_LEVEL"] == "info"
     history = json.loads(helm("history", NAME, "--output=json"))
@@ -137,7 +137,7 @@ def test_the_clusters_own_roles_reach_pools(
         path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
         return bool(api.request("POST", path, json=review).json()["status"]["allowed"])
 
-    poll.until(answer, lambda said: said is allowed, what=f"{role} may {verb}: {allowed}", within_s=15)
+    poll.until(answer, lambda said: said is allowed, what=f"{role} may {verb}: {allowed}", within_s=60)
 
 
 def ready_replicas(api: kube.Api, namespace: str) -> int:

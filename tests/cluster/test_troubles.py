@@ -213,7 +213,7 @@ def test_a_webhook_that_nobody_serves_is_told_and_stops_nothing_else(api: kube.A
         }
     )
     try:
-        poll.until(lambda: refuses_pods(api, namespace), what="the API server asks the webhook", within_s=15)
+        poll.until(lambda: refuses_pods(api, namespace), what="the API server asks the webhook", within_s=60)
         pool = pools.Pool(api, "chat", namespace).apply(pools.SMALL)
         told = pool.wait_reason("Degraded", "Refused", TOLD_S)
         assert "check.example.com" in told["message"]

@@ -33,13 +33,14 @@ def writes(user: str, since: datetime) -> list[Write]:
     """Writes by users whose name begins with `user`, in order; renewed Leases are no writes in this sense."""
     found = [
         write
-        for line in _lines(user)
+        for line in lines(user)
         if (write := _parse(line)).user.startswith(user) and write.at >= since and write.resource != "leases"
     ]
     return sorted(found, key=lambda write: write.at)
 
 
-def _lines(containing: str) -> Iterator[str]:
+def lines(containing: str) -> Iterator[str]:
+    """Whole lines that hold this text, rotated ones too."""
     for path in _files():
         with path.open() as log:
             yield from (line for line in log if containing in line and line.endswith("\n"))

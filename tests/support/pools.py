@@ -138,7 +138,7 @@ class Pool:
         answer: kube.Object = self.api.request("POST", self._completions(), json=body | wishes).json()
         return answer
 
-    def ask_until_answered(self, prompt: str = "def ", within_s: float = 20) -> kube.Object:
+    def ask_until_answered(self, prompt: str = "def ", within_s: float = 60) -> kube.Object:
         """A completion; tries again while no endpoint is programmed yet."""
 
         def attempt() -> kube.Object:

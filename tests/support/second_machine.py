@@ -9,7 +9,7 @@ from tests.support import kube, poll, pools
 NAME = "m8"
 TAINT = {"key": "kvring.dev/second-machine", "effect": "NoSchedule"}
 PULL_S = 300.0
-OPEN_S = 30.0
+OPEN_S = 60.0
 
 _PREFERRED = {
     "weight": 100,
@@ -60,7 +60,7 @@ def _pull(api: kube.Api, image: str) -> None:
     container = {"name": "pull", "image": image, "command": ["true"]}
     spec = {"nodeName": NAME, "restartPolicy": "Never", "containers": [container]}
     api.delete("Pod", name, grace_s=0)
-    api.wait_gone("Pod", name, within_s=30)
+    api.wait_gone("Pod", name, within_s=60)
     api.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
     poll.until(
         lambda: api.get("Pod", name)["status"],
