@@ -174,7 +174,7 @@ async def test_however_many_watches_are_open_a_request_goes_through(api: ApiDoub
         watching = [group.create_task(_watch_on(kube)) for _ in range(100)]
         await until(lambda: api.num_watches == len(watching))
 
-        page = await asyncio.wait_for(kube.list_page(PODS, "", "", 1, ""), timeout=10)
+        page = await asyncio.wait_for(kube.list_page(PODS, "", "", 1, ""), timeout=60)
 
         for task in watching:
             task.cancel()
