@@ -183,8 +183,15 @@ def test_ports_and_probes_are_where_the_operator_listens() -> None:
     [container] = deployment()["spec"]["template"]["spec"]["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {"metrics": names.OPERATOR_METRICS_PORT, "health": names.OPERATOR_HEALTH_PORT}
-    probes = [container[name]["httpGet"] for name in ("livenessProbe", "readinessProbe")]
-    assert probes == [{"path": "/healthz", "port": "health"}] * 2
+    probes = [container[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")]
+    assert probes == [{"path": "/healthz", "port": "health"}] * 3
+
+
+def test_a_busy_machine_has_minutes_to_start_the_operator() -> None:
+    """Its imports take seconds of processor time, of which a busy machine gives it 50 thousandths."""
+    [container] = deployment()["spec"]["template"]["spec"]["containers"]
+    probe = container["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 120
 
 
 def test_everything_that_selects_the_operators_pods_finds_them() -> None:
