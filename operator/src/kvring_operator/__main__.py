@@ -126,17 +126,21 @@ async def until_crd(kube: Kube, clock: Clock, namespace: str) -> None:
 
     It is asked for in a `namespace` that we may see (empty: everywhere): elsewhere 403 hides that it lacks.
     """
+    told = ""
     while True:
         try:
             await kube.list_page(CLUSTERS, namespace, "", 1, "")
         except NotFound:
-            _log.warning("the CustomResourceDefinition of InferenceCluster is not there yet")
+            trouble = "the CustomResourceDefinition of InferenceCluster is not there yet: install it"
         except ApiError as error:
             if error.code == 403:
                 return
-            _log.warning("InferenceClusters: %s", error)
+            trouble = f"InferenceClusters: {error}"
         else:
             return
+        if trouble != told:  # once, and not each second until somebody does it
+            _log.warning(trouble)
+            told = trouble
         await clock.sleep(CRD_POLL_S)
 
 

@@ -379,7 +379,9 @@ async def test_kopf_is_not_told_of_a_namespace_that_it_may_not_watch(
 
 
 @pytest.mark.parametrize("namespace", ["", "default"])
-async def test_a_kind_that_is_not_there_yet_is_waited_for(house: House, namespace: str) -> None:
+async def test_a_kind_that_is_not_there_yet_is_waited_for_and_told_once(
+    house: House, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
     if namespace:
         house.api.fail("GET", "/v1alpha1/inferenceclusters?", 403, "everywhere is not ours to see", times=99)
     house.api.fail(
@@ -393,4 +395,5 @@ async def test_a_kind_that_is_not_there_yet_is_waited_for(house: House, namespac
         await clock.advance(1)
 
     await waiting
+    assert [found.levelname for found in caplog.records if found.name == "kvring_operator"] == ["WARNING"]
     await client.close()
