@@ -149,17 +149,18 @@ def fit(ask: Ask, num_prompt_tokens: int, limit: int) -> messages.SamplingParams
     param = ask.field("prompt")
     if num_prompt_tokens == 0:
         raise InvalidAsk("the prompt is empty; give at least one token", param, "invalid_value")
+    maximum = f"this model's maximum context length is {limit} tokens"  # words that clients look for
     if num_prompt_tokens >= limit:
         raise InvalidAsk(
-            f"this model takes {limit} tokens and the prompt alone has {num_prompt_tokens}; shorten it",
+            f"{maximum} and the prompt alone has {num_prompt_tokens}; shorten it",
             param,
             "context_length_exceeded",
         )
     room = limit - num_prompt_tokens
     if ask.max_tokens is not None and ask.max_tokens > room:
         raise InvalidAsk(
-            f"this model takes {limit} tokens: the prompt has {num_prompt_tokens}, so max_tokens can be "
-            f"at most {room}, not {ask.max_tokens}; shorten the prompt or lower max_tokens",
+            f"{maximum}: the prompt has {num_prompt_tokens}, so max_tokens can be at most {room}, "
+            f"not {ask.max_tokens}; shorten the prompt or lower max_tokens",
             "max_tokens",
             "context_length_exceeded",
         )

@@ -159,6 +159,16 @@ def test_a_completion_is_refused_for(
     _expect(node, "/v1/completions", {**base, **fields, "stream": stream}, status, code, param)
 
 
+@pytest.mark.parametrize("fields", [{"prompt": "x" * 600}, {"max_tokens": 512}], ids=["prompt", "answer"])
+def test_what_is_too_long_is_refused_in_the_words_by_which_clients_know_it(
+    node: Node, fields: dict[str, Any]
+) -> None:
+    """LiteLLM, which then goes to a model with more room, and others look for them, not for the code."""
+    answer = node.http.post("/v1/completions", json={**COMPLETE, **fields})
+
+    assert "this model's maximum context length is 512 tokens" in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("fields", "status", "code", "param"),
     [row[1:] for row in REFUSED_CHATS],
