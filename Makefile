@@ -2,11 +2,13 @@
 KVRING_HOME ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kvring
 MACHINES ?= 1
 PY := .venv/bin/python
+# Of a file's tests one worker runs all, so that what they share is made once; each worker holds torch, some 1 GB.
+WORKERS := -n logical --maxprocesses 4 --dist loadfile
 CODE := contract operator node dev tests bench
 export KVRING_HOME MACHINES
 
 .DEFAULT_GOAL := help
-.PHONY: help run test up down status partition heal venv verify format lint types unit cluster-test images model manifests lock clean
+.PHONY: help run test up down status partition heal venv verify format lint types unit slow cluster-test images model manifests lock clean
 
 help: ## Print the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,7 +58,10 @@ types: .venv/ready ## mypy, strict
 	@.venv/bin/mypy --no-error-summary contract/src operator/src node/src dev tests bench
 
 unit: .venv/ready ## Laws and unit tests, but for the slow ones that make test runs too
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -m "not slow" tests/laws tests/unit
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q $(WORKERS) -m "not slow" tests/laws tests/unit
+
+slow: .venv/ready ## The slow unit tests
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q $(WORKERS) -m slow tests/unit
 
 cluster-test: .venv/ready ## Tests on the real local cluster (starts it where needed); PYTEST='-k scale' picks some
 	@$(PY) -m dev.test --only cluster $(PYTEST)

@@ -22,7 +22,7 @@ PREPARE = (
 )
 WITHOUT_A_CLUSTER = (
     ("verify", ["make", "--no-print-directory", "verify"]),
-    ("slow unit tests", [sys.executable, "-m", "pytest", "-q", "-m", "slow", "tests/unit"]),
+    ("slow unit tests", ["make", "--no-print-directory", "slow"]),
 )
 
 
