@@ -303,11 +303,13 @@ def _refusal(action: actions.Action, error: ApiError) -> Refusal:
             Reason.QUOTA_EXCEEDED, f"{text}. Set it in spec.resources, for a sidecar in spec.template."
         )
     if "exceeded quota" in text:
-        return Refusal(
-            Reason.QUOTA_EXCEEDED,
-            f"{text}. Raise the quota, or lower spec.replicas or spec.resources. "
-            "A roll-out stays within it with spec.rollout.maxSurge: 0 and maxUnavailable: 1.",
+        remedy = (
+            ", or lower spec.replicas or spec.resources. "
+            "A roll-out stays within it with spec.rollout.maxSurge: 0 and maxUnavailable: 1."
+            if isinstance(action, actions.CreatePod)
+            else ": beside its pods a pool has two Services, a ConfigMap, a Secret and a PodDisruptionBudget."
         )
+        return Refusal(Reason.QUOTA_EXCEEDED, f"{text}. Raise the quota{remedy}")
     if "violates PodSecurity" in text:
         return Refusal(
             Reason.POD_SECURITY_REFUSED, f"{text}. Correct spec.template or the namespace's labels."

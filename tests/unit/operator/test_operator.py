@@ -124,6 +124,16 @@ async def test_a_quota_is_reported_and_tried_again(house: House) -> None:
     await house.has_pods("chat-0-1")
 
 
+async def test_a_quota_of_services_asks_for_no_fewer_members(house: House) -> None:
+    house.api.fail("PATCH", "/services/chat", 403, "exceeded quota: small", times=3)
+    house.create()
+    house.wake()
+    await until(lambda: house.reason("Degraded") == "QuotaExceeded")
+    told = house.message("Degraded")
+    assert "two Services" in told
+    assert "replicas" not in told
+
+
 async def test_a_namespace_that_is_going_is_no_endless_loop(house: House) -> None:
     forbidden = "unable to create new content in namespace default because it is being terminated"
     house.api.fail("POST", "/", 403, forbidden, times=10_000)
