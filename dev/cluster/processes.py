@@ -77,14 +77,18 @@ class Record:
     def is_alive(self) -> bool:
         """Whether this very process still runs."""
         try:
-            after_name = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
             executable = str(Path(f"/proc/{self.pid}/exe").readlink())
         except OSError:
             return False
-        is_same = (
-            int(after_name[19]) == self.started and executable.removesuffix(" (deleted)") == self.executable
-        )
-        return is_same and after_name[0] != "Z"
+        return self.is_there() and executable.removesuffix(" (deleted)") == self.executable
+
+    def is_there(self) -> bool:
+        """Whether it has not ended, whatever program it is by now."""
+        try:
+            after_name = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return False
+        return int(after_name[19]) == self.started and after_name[0] != "Z"  # nobody may ask how it ended
 
 
 def records(folder: Path) -> Path:
@@ -245,7 +249,7 @@ def _start(component: Component) -> None:
 def _has_become(component: Component) -> bool:
     """Whether the new process is the program by now, or ended already."""
     record = read(component.record)
-    return record is not None and (record.is_alive() or not Path(f"/proc/{record.pid}").exists())
+    return record is not None and (record.is_alive() or not record.is_there())
 
 
 def _environment() -> dict[str, str]:

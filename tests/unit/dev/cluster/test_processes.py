@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +17,14 @@ from tests.support import poll
 WAITS = "import signal, pathlib; pathlib.Path({ready!r}).touch(); signal.pause()"
 IGNORES_TERM = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + WAITS
 ENDS = "print('no such flag: --tea'); raise SystemExit(2)"
+UNREAPED = """
+import ctypes, pathlib, sys
+from dev.cluster import processes
+PR_SET_CHILD_SUBREAPER = 36
+ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+processes.ensure(processes.Component("short", pathlib.Path(sys.argv[1]), ("true",), ready=bool))
+"""
+"""As where process 1 of a container is a program that asks for no orphan's exit code."""
 
 
 @pytest.fixture
@@ -135,6 +144,11 @@ def test_one_that_ends_at_once_is_a_failure_that_shows_its_log(tmp_path: Path) -
         processes.wait_ready(broken)
     assert "sleeper ended" in failed.value.what
     assert "no such flag: --tea" in failed.value.remedy
+
+
+def test_that_it_ended_is_seen_where_nobody_asks_for_its_exit_code(tmp_path: Path) -> None:
+    ran = subprocess.run([sys.executable, "-c", UNREAPED, tmp_path], capture_output=True, check=False)
+    assert ran.returncode == 0, ran.stderr.decode()
 
 
 def test_the_log_of_the_last_life_is_kept(tmp_path: Path) -> None:
