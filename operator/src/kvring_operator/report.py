@@ -61,13 +61,18 @@ def _with_last_figures(status: Mapping[str, Any], case: checks.Case) -> Mapping[
         return status
     before = {entry["name"]: entry for entry in last.get("members", ())}
     members = [
-        entry | {"used": old["used"], "target": old["target"]}
+        entry | _of(old, "used", "target")
         if entry["pod"] in case.silent and (old := before.get(entry["name"], {})).get("pod") == entry["pod"]
         else entry
         for entry in status["members"]
     ]
-    columns = {name: last["columns"][name] for name in ("hitPercent", "cache")}
+    columns = _of(last.get("columns", {}), "hitPercent", "cache")
     return {**status, "cache": last["cache"], "columns": status["columns"] | columns, "members": members}
+
+
+def _of(last: Mapping[str, Any], *fields: str) -> dict[str, Any]:
+    """Those that are there: the CRD requires none of them, and others may write a status, too."""
+    return {name: last[name] for name in fields if name in last}
 
 
 def invalid(world: World, why: api.ParseError, now: float) -> Report:

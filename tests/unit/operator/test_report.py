@@ -1,5 +1,6 @@
 """What users read: conditions, columns and Events, as tables of worlds."""
 
+import copy
 import dataclasses
 from typing import Any
 
@@ -209,6 +210,22 @@ def test_events_tell_what_turned() -> None:
 
     assert [(note.reason, note.warning) for note in good.notes] == [("AllMembersReady", False)]
     assert [(note.reason, note.warning) for note in bad.notes] == [("OutOfMemory", True)]
+
+
+@pytest.mark.parametrize("gone", ["columns", "members", "cache", "hitPercent", "used", "target"])
+def test_a_status_that_lacks_what_the_crd_does_not_require_is_written_anew(gone: str) -> None:
+    """Somebody edited it, or another release wrote it, while no member answers."""
+    pool = world(member(0), member(1))
+    whole = made(pool).status
+    before: dict[str, Any] = copy.deepcopy(dict(whole))
+    for room in (before, before["columns"], *before["members"]):
+        room.pop(gone, None)
+
+    status = made(dataclasses.replace(pool, status=before, reports={})).status
+
+    assert status.keys() == whole.keys()
+    assert status["columns"].keys() == whole["columns"].keys()
+    assert [entry.keys() for entry in status["members"]] == [entry.keys() for entry in whole["members"]]
 
 
 def test_columns_are_what_kubectl_prints() -> None:
