@@ -12,9 +12,9 @@ from tests.support.variants import VARIANTS
 
 from kvring_node import assembly
 from kvring_node.engine.engine import Engine
+from kvring_node.engine.strategies.registry import STRATEGIES
 from kvring_node.messages import SamplingParams, Submit
 
-STRATEGIES = ("FCFS", "Fairness", "Priority", "SLA")
 MOST_STEPS = 20_000
 
 
@@ -87,7 +87,7 @@ def make(seed: int) -> Case:
         num_pages=-(-longest // page_tokens) + rng.choice([0, 1, 3, 20]),
         max_batch_tokens=rng.choice([5, page_tokens, 3 * page_tokens + 1, 2048]),
         max_num_sequences=rng.choice([1, 2, 8]),
-        strategy=rng.choice(STRATEGIES),
+        strategy=rng.choice(sorted(STRATEGIES)),
         asks=tuple(asks),
     )
 
