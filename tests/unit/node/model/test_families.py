@@ -7,6 +7,7 @@ from huggingface_hub.errors import StrictDataclassError
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.support import tiny_models
+from tests.support.variants import VARIANTS
 
 from kvring_node.model import config as model_config
 from kvring_node.model.config import ModelConfig
@@ -71,6 +72,7 @@ def theirs(config: Any) -> dict[str, Any]:
 
 def test_every_family_is_compared() -> None:
     assert set(ARCHITECTURES) == set(FAMILIES)
+    assert set(tiny_models.KINDS) == {kind for kind, _ in VARIANTS.values()}
 
 
 @pytest.mark.parametrize("architecture", sorted(FAMILIES))
