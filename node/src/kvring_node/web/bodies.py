@@ -53,7 +53,9 @@ def parse(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[_T]) -> _T:
     except UnicodeDecodeError as error:
         raise ApiError(400, f"the body is not valid UTF-8: {error.reason}", code="invalid_json") from error
     except msgspec.DecodeError as error:
-        raise ApiError(400, f"the body is not valid JSON: {error}", code="invalid_json") from error
+        raise ApiError(
+            400, f"the body is not valid JSON: {error}{_remedy(error)}", code="invalid_json"
+        ) from error
     except RecursionError as error:
         raise ApiError(400, "the body is nested too deeply", code="invalid_json") from error
     harmless.refuse(decoded)
@@ -67,6 +69,12 @@ def _decode(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[_T]) -> _T:
         if "got `float`" not in str(error):
             raise
         return integers.decode(body, decoder.type)
+
+
+def _remedy(error: msgspec.DecodeError) -> str:
+    """What to do about a body that does not even begin as JSON does."""
+    is_other = "(byte 0)" in str(error)
+    return "; send plain UTF-8, not compressed and without a byte order mark" if is_other else ""
 
 
 def answer(body: msgspec.Struct, headers: dict[str, str] | None = None) -> Response:

@@ -1,5 +1,6 @@
 """What is wrong with a request, what the client is told, and that the node serves on."""
 
+import gzip
 import json
 from typing import Any
 
@@ -135,6 +136,21 @@ def test_a_body_that_is_not_a_request(node: Node, body: bytes, status: int, code
     answer = node.http.post("/v1/completions", content=body)
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        gzip.compress(b'{"prompt": "x"}'),
+        '{"prompt": "x"}'.encode("utf-8-sig"),
+        '{"prompt": "x"}'.encode("utf-16"),
+    ],
+    ids=["compressed", "as PowerShell writes UTF-8", "as PowerShell writes"],
+)
+def test_a_body_that_does_not_begin_as_json_is_told_how_to(node: Node, body: bytes) -> None:
+    message = node.http.post("/v1/completions", content=body).json()["error"]["message"]
+
+    assert "send plain UTF-8, not compressed and without a byte order mark" in message
 
 
 def test_a_chunked_body_without_a_length_is_limited_too(node: Node) -> None:
