@@ -25,7 +25,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Ring:
-    """The membership that nodes were given; `migrating` counts members that are joining or leaving."""
+    """The membership that nodes were given; `migrating` counts members that are leaving."""
 
     epoch: int
     checksum: str

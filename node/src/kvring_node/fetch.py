@@ -56,10 +56,11 @@ def _downloaded(repository: str, revision: str, download: Download) -> str:
     try:
         return download(repository, revision)
     except (OSError, ValueError) as error:  # the hub client's own errors are among these
+        told = " ".join(str(error).split()).rstrip(".")  # the client's own is of several lines
         raise ModelUnavailable(
             "ModelDownloadFailed",
-            f"hf://{repository} (revision {revision}) could not be downloaded: {error}; "
-            "check the name, the revision, HF_TOKEN for gated models, and the network",
+            f"hf://{repository} (revision {revision}) could not be downloaded: {told}. "
+            "Check the name, the revision, HF_TOKEN for gated models, and the network",
         ) from error
 
 

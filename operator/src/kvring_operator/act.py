@@ -58,6 +58,8 @@ class Hands:
     async def carry_out(self, world: World, plan: tuple[actions.Action, ...], internal_key: bytes) -> Outcome:
         """All actions in order; after a pod was refused, its like would be, too, and is left for later.
 
+        So are all pods when the Secret that they mount cannot be made: somebody else's may be there.
+
         Raises `ApiError` when no request would get through (the rest is left undone).
         """
         refusals: list[Refusal] = []
@@ -84,6 +86,7 @@ class Hands:
                     continue
                 refusals.append(_refused(action, error))
                 full |= isinstance(action, actions.CreatePod) and error.reason != Reason.NAME_TAKEN
+                full |= isinstance(action, actions.MakeKey)
         answered = await asyncio.gather(*(self._tell(world, action, internal_key) for action in told))
         return Outcome(tuple(refusals), tuple(notes), any(answered), trouble)
 

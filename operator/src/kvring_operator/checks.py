@@ -86,11 +86,11 @@ def container_runs_out_of_memory(case: Case) -> Violation | None:
         if last.reason == "OOMKilled":
             limit = case.spec.resources.limits.get("memory", "none")
             remedy = (
-                f"(limit: {limit}). Raise spec.resources.limits.memory, or lower spec.cache.size.initial."
+                f"limit: {limit}). Raise spec.resources.limits.memory, or lower spec.cache.size.initial."
                 if one is pod.container
-                else "at its limit. Raise it in spec.template."
+                else "at its limit). Raise it in spec.template."
             )
-            told = f"{_where(pod, one)} was killed for memory {one.restarts} times {remedy}"
+            told = f"{_where(pod, one)} was killed for memory (restarts: {one.restarts}, {remedy}"
             return Violation(Reason.OUT_OF_MEMORY, told)
     return None
 
@@ -111,7 +111,7 @@ def container_crashes(case: Case) -> Violation | None:
         chosen = "" if one is pod.container else f" -c {one.name}"
         return Violation(
             Reason.CRASH_LOOPING,
-            f"{_where(pod, one)} ended with exit code {last.code} and was restarted {one.restarts} times"
+            f"{_where(pod, one)} ended with exit code {last.code} (restarts: {one.restarts})"
             f"{told}. See: kubectl logs {pod.name}{chosen} --previous",
         )
     return None
@@ -122,7 +122,8 @@ def container_cannot_start(case: Case) -> Violation | None:
     for pod, one in _waiting_for(case, START_TROUBLES):
         return Violation(
             Reason.CONTAINER_CANNOT_START,
-            f"{_where(pod, one)}: {one.waiting_message or one.waiting} See: kubectl describe pod {pod.name}",
+            f"{_where(pod, one)}: {(one.waiting_message or one.waiting).rstrip('. ')}. "
+            f"See: kubectl describe pod {pod.name}",
         )
     return None
 

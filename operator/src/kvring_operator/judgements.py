@@ -210,4 +210,8 @@ def _ready(case: Case, verdicts: Iterable[Verdict]) -> Verdict:
         return Verdict(
             Condition.READY, FALSE, Reason.TOO_FEW_MEMBERS_READY, f"{ready} of {wanted} members are ready"
         )
-    return Verdict(Condition.READY, TRUE, by_type[Condition.AVAILABLE].reason, f"{wanted} members serve")
+    if by_type[Condition.DEGRADED].reason == Reason.NAME_TAKEN:  # of the Service, say: nobody reaches members
+        taken = by_type[Condition.DEGRADED]
+        return Verdict(Condition.READY, FALSE, taken.reason, taken.message)
+    told = "1 member serves" if wanted == 1 else f"{wanted} members serve"
+    return Verdict(Condition.READY, TRUE, by_type[Condition.AVAILABLE].reason, told)

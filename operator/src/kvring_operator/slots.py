@@ -87,7 +87,7 @@ def choose(desired: Desired, world: World, now: float) -> Layout:
     waits = {pod.slot for pod in world.pods if resting(pod, now)}
     creations: list[Creation] = []
     dismissals = [
-        Dismissal(pod, f"{desired.replicas} members are wanted, and slot {slot} is worth least")
+        Dismissal(pod, f"spec.replicas is {desired.replicas}, and slot {slot} is worth least")
         for slot in sorted(filled.keys() - set(wanted))
         for pod in filled[slot]
     ]

@@ -51,9 +51,9 @@ def test_a_model_that_is_not_there(uri: str, reason: str, remedy: str) -> None:
 
 def test_a_failed_download_says_what_to_check() -> None:
     def download(repository: str, revision: str) -> str:
-        raise OSError("no route")
+        raise OSError("no\nroute.")
 
-    with pytest.raises(fetch.ModelUnavailable, match=r"no route.*HF_TOKEN") as caught:
+    with pytest.raises(fetch.ModelUnavailable, match=r"no route\. Check .*HF_TOKEN") as caught:
         fetch.local_folder("hf://a/b", "main", download)
 
     assert caught.value.reason == "ModelDownloadFailed"

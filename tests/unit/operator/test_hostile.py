@@ -104,43 +104,6 @@ async def test_a_fault_in_one_visit_stops_no_other_resource(house: House) -> Non
     await until(lambda: visits("broken") > before)
 
 
-@pytest.mark.parametrize(
-    ("resource", "name"),
-    [(SERVICES, "chat"), (SERVICES, "chat-members"), (CONFIG_MAPS, "chat-ring"), (BUDGETS, "chat")],
-)
-async def test_what_a_stranger_made_under_our_name_stays_the_strangers(
-    house: House, resource: Resource, name: str
-) -> None:
-    made = house.api.put(
-        resource,
-        {"kind": resource.kind, "metadata": {"name": name, "namespace": "default"}, "spec": {"ours": "no"}},
-    )
-    house.create(1)
-    house.wake()
-
-    await until(lambda: house.reason("Degraded") == "NameTaken")
-
-    found = house.api.get(resource, "default", name)
-    assert found
-    assert (found["spec"], found["metadata"]["uid"]) == (made["spec"], made["metadata"]["uid"])
-    assert "ownerReferences" not in found["metadata"]
-    assert f"{resource.kind} {name}" in house.message("Degraded")
-
-
-async def test_no_node_hears_of_a_ring_that_may_not_be_written_and_the_rest_is_reported(house: House) -> None:
-    stranger = {"kind": "ConfigMap", "metadata": {"name": "chat-ring", "namespace": "default"}}
-    house.api.put(CONFIG_MAPS, stranger)
-    house.create(1)
-    house.wake()
-    await house.has_pods("chat-0-1")
-
-    house.run_pod("chat-0-1")
-
-    await until(lambda: house.status().get("members", [{}])[0].get("machine") == "m1")
-    assert house.reason("Degraded") == "NameTaken"
-    assert house.nodes.num_pushes == 0
-
-
 async def test_no_node_hears_of_a_ring_whose_writing_met_a_conflict(house: House) -> None:
     house.create(1)
     house.wake()
@@ -155,39 +118,6 @@ async def test_no_node_hears_of_a_ring_whose_writing_met_a_conflict(house: House
 
     await until(lambda: house.gate("chat-0-1") == "True")
     assert (visits("failed"), visits("conflict")) == (failed, conflicts + 3)
-
-
-async def test_two_resources_whose_service_names_meet_do_not_share_it(house: House) -> None:
-    """`chat` has a Service `chat-members`, and so has a resource of that name."""
-    house.create(0)
-    house.wake()
-    await until(lambda: house.api.get(SERVICES, "default", "chat-members") is not None)
-    body = builders.body(0)
-    body["metadata"] |= {"name": "chat-members", "uid": "uid-members", "finalizers": []}
-    house.api.put(CLUSTERS, body)
-    assert house.operator
-    house.operator.queue.add(Key("default", "chat-members"))
-
-    def reasons() -> set[str]:
-        found = (house.api.get(CLUSTERS, "default", "chat-members") or {}).get("status", {})
-        return {condition["reason"] for condition in found.get("conditions", ())}
-
-    await until(lambda: "NameTaken" in reasons())
-    owners = (house.api.get(SERVICES, "default", "chat-members") or {})["metadata"]["ownerReferences"]
-    assert [owner["name"] for owner in owners] == ["chat"]
-
-
-async def test_a_strangers_secret_gets_no_key_of_ours(house: House) -> None:
-    house.api.put(
-        SECRETS,
-        {"metadata": {"name": "chat-internal", "namespace": "default"}, "data": {"password": "aGk="}},
-    )
-    house.create(1)
-    house.wake()
-
-    await until(lambda: house.reason("Degraded") == "NameTaken")
-
-    assert (house.api.get(SECRETS, "default", "chat-internal") or {})["data"] == {"password": "aGk="}
 
 
 async def test_our_secret_without_its_key_gets_a_new_one(house: House) -> None:
@@ -285,17 +215,6 @@ async def test_who_may_lead_no_more_writes_neither_status_nor_event(house: House
     await until(lambda: visits("failed") >= failed + 2)
 
     assert house.api.writes == []
-
-
-async def test_a_name_that_is_taken_keeps_no_other_slot_empty(house: House) -> None:
-    house.api.put(PODS, {"metadata": {"name": "chat-0-1", "namespace": "default"}, "spec": {}})
-    house.create(2)
-    house.wake()
-
-    await until(lambda: house.reason("Degraded") == "NameTaken")
-
-    await house.has_pods("chat-0-1", "chat-1-1")
-    assert "Pod chat-0-1" in house.message("Degraded")
 
 
 async def test_a_node_that_refuses_its_ring_is_not_asked_in_a_hot_loop(house: House) -> None:

@@ -1,13 +1,15 @@
 """The planner as a table: a pool that grows, is healed, and goes. Each row is a sentence."""
 
 import dataclasses
+from typing import get_args
 
 import pytest
 from tests.support import builders
 from tests.support.builders import NOW, desired, loading, member, pending, ring, world
 from tests.support.plan_rows import DRAINED, DRAINING, Row, busy, words
 
-from kvring_operator import plan
+from kvring_operator import actions, plan
+from kvring_operator.act import Hands
 from kvring_operator.world import Container, Phase, World
 
 GOING = builders.body(2, deleted=True)
@@ -217,3 +219,9 @@ def test_every_action_says_why() -> None:
     rows = [*GROWTH, *HEALING, *FAREWELL]
 
     assert all(action.reason for row in rows for action in plan.make(row.desired, row.world, NOW).actions)
+
+
+def test_every_action_has_a_doer() -> None:
+    told_to_nodes = {actions.PushRing, actions.AskDrain}
+
+    assert set(get_args(actions.Action)) == set(Hands._DOERS) | told_to_nodes
