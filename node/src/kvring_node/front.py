@@ -39,6 +39,9 @@ _log = logging.getLogger(__name__)
 
 LAST_ANSWERS_S = 2
 """How long answers that are complete, errors among them, may take to reach their clients before the exit."""
+KEEP_ALIVE_S = 120
+"""How long a connection may be idle: longer than balancers and clients keep theirs (nginx and Amazon's 60 s,
+Go's 90 s). Who asks just when we close meets a reset, which a balancer passes on as a 502."""
 ENGINE_STOP_S = 5.0
 LAST_WORD_S = 0.1
 """How long what an engine said before it ended may take to be read."""
@@ -241,15 +244,23 @@ class Front:
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=LAST_ANSWERS_S,
         )
         server = _Server(config)
         task = asyncio.ensure_future(server.serve([listener]))
         try:
-            yield
+            async with _running(self._close_idle(server)):
+                yield
         finally:
             server.should_exit = True
             await task
+
+    async def _close_idle(self, server: uvicorn.Server) -> None:
+        """Who kept a connection to a node that leaves finds another one when it asks again, and no 503."""
+        await self._desk.turns_away()
+        for connection in list(server.server_state.connections):
+            connection.shutdown()  # at once, or with the answer that is running
 
 
 async def _blocking(work: Callable[..., _T], *arguments: Any) -> _T:

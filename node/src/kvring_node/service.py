@@ -73,6 +73,7 @@ class FrontDesk:
         self.num_open = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self._draining = asyncio.Event()
 
     @property
     def is_hung(self) -> bool:
@@ -91,12 +92,18 @@ class FrontDesk:
             lag_s = self._drain_lag_s if self.phase is Phase.SERVING else 0.0
             self.phase = Phase.DRAINING
             self._accepts_until_at = self.clock() + lag_s
+            self._draining.set()
 
     def fail(self, error: EngineGone) -> None:
         """The engine has ended: nothing more can be served."""
         self.phase = Phase.FAILED
         self._accepts_until_at = self.clock()
         self.channel.fail(error)
+
+    async def turns_away(self) -> None:
+        """Wait until a drain has begun and its lag has passed."""
+        await self._draining.wait()
+        await asyncio.sleep(max(0.0, self._accepts_until_at - self.clock()))
 
     async def drained(self) -> None:
         """Wait until the drain's lag has passed and no request is open."""
