@@ -1,5 +1,7 @@
 """The node's life as Kubernetes sees it: signals, deaths, floods, clients that go away."""
 
+import contextlib
+import http.client
 import itertools
 import json
 import os
@@ -58,6 +60,18 @@ def connected(node: Node) -> socket.socket:
     return socket.create_connection((host, int(port)), timeout=60)
 
 
+@contextlib.contextmanager
+def kept_connection(node: Node, timeout_s: float) -> Iterator[socket.socket]:
+    """A connection on which one request has been answered."""
+    with contextlib.closing(
+        http.client.HTTPConnection(node.url.removeprefix("http://"), timeout=timeout_s)
+    ) as client:
+        client.request("GET", "/health")
+        client.getresponse().read()
+        assert client.sock
+        yield client.sock
+
+
 def test_the_front_never_loads_torch() -> None:
     program = "import sys, kvring_node.__main__; sys.exit('torch' in sys.modules)"
 
@@ -91,6 +105,29 @@ def test_requests_that_come_shortly_after_sigterm_are_served(tmp_path: Path) -> 
         assert late.status_code == 200
         node.terminate()  # it waits no longer for others
         assert node.exit_code() == 0
+
+
+def test_a_drain_closes_idle_connections_and_lets_requests_finish(tmp_path: Path) -> None:
+    with (
+        nodes.fake(tmp_path, "--drain-lag-s", "0.2", engine_flags=SLOW) as node,
+        ThreadPoolExecutor() as pool,
+    ):
+        node.wait_ready()
+        running = pool.submit(httpx.post, f"{node.url}/v1/completions", json=LONGER, timeout=60)
+        wait_running(node)
+        with kept_connection(node, timeout_s=60) as idle:
+            node.terminate()
+
+            assert idle.recv(4096) == b""
+            assert not running.done()
+        assert running.result().status_code == 200
+        assert node.exit_code() == 0
+
+
+@pytest.mark.slow
+def test_a_connection_may_be_idle_for_longer_than_uvicorns_five_seconds(node: Node) -> None:
+    with kept_connection(node, timeout_s=8) as idle, pytest.raises(TimeoutError):
+        idle.recv(4096)
 
 
 def test_the_grace_ends_requests_that_outlast_it(tmp_path: Path) -> None:
