@@ -21,9 +21,9 @@ class Context:
     wall_clock: Callable[[], float]
 
     def check_model(self, name: str | None) -> None:
-        """Raise `ApiError` 404 unless `name` is the served model's, or was left out."""
+        """Raise `ApiError` 404 unless `name` is the served model's, empty, or was left out."""
         served = self.settings.served_name
-        if name is not None and name != served:
+        if name and name != served:
             raise ApiError(
                 404,
                 f"the model {name!r} does not exist here; this server has {served!r}",

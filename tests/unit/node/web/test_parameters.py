@@ -28,6 +28,7 @@ def params_of(submit: dict[str, Any]) -> SamplingParams:
 
 PARAMS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("nothing changes a model's law unless asked", {}, {}),
+    ("an empty model is the one that is served", {"model": ""}, {}),
     ("answers are counted", {"n": 3}, {"n": 3}),
     ("greedy is zero", {"temperature": 0}, {"temperature": 0.0}),
     ("the likeliest few", {"top_k": 5}, {"top_k": 5}),
