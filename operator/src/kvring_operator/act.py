@@ -65,13 +65,13 @@ class Hands:
         refusals: list[Refusal] = []
         notes: list[Note] = []
         trouble: ApiError | None = None
-        full = False
+        held = False
         self._fencing()  # also a plan without actions is followed by writes: status and Events
         told = [action for action in plan if isinstance(action, actions.PushRing | actions.AskDrain)]
         for action in plan:
             if isinstance(action, actions.PushRing | actions.AskDrain):
                 continue  # at the end, all at once
-            if full and isinstance(action, actions.CreatePod):
+            if held and isinstance(action, actions.CreatePod):
                 continue
             try:
                 await self._do(world, action)
@@ -85,8 +85,8 @@ class Hands:
                     _log.info("%s: %s: %s", world.metadata.key, _name(action), error)
                     continue
                 refusals.append(_refused(action, error))
-                full |= isinstance(action, actions.CreatePod) and error.reason != Reason.NAME_TAKEN
-                full |= isinstance(action, actions.MakeKey)
+                held |= isinstance(action, actions.CreatePod) and error.reason != Reason.NAME_TAKEN
+                held |= isinstance(action, actions.MakeKey)
         answered = await asyncio.gather(*(self._tell(world, action, internal_key) for action in told))
         return Outcome(tuple(refusals), tuple(notes), any(answered), trouble)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from kvring_contract.spec import Spec
-from kvring_operator import leaving
+from kvring_operator import children, leaving
 from kvring_operator.desire import Desired
 from kvring_operator.events import Reason
 from kvring_operator.world import BARE_EXITS, Container, Exit, Pod, Refusal, World
@@ -44,6 +44,13 @@ class Case:
     def deleted(self) -> bool:
         """Whether the resource is on its way out."""
         return self.world.metadata.deletion_at is not None
+
+    @property
+    def has_service(self) -> bool:
+        """Whether clients have a Service of this resource's to ask."""
+        key = self.desired.key
+        found = self.world.children.get(("Service", key.name))
+        return found is not None and children.ours(key, found)
 
     @property
     def silent(self) -> frozenset[str]:

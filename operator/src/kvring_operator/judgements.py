@@ -195,7 +195,7 @@ def _features_pending(case: Case) -> Iterable[Verdict]:
 
 
 def _ready(case: Case, verdicts: Iterable[Verdict]) -> Verdict:
-    """True when every member serves; otherwise the first condition that says why not."""
+    """True when every member serves and can be reached; otherwise the first condition that says why not."""
     if case.deleted:
         return Verdict(Condition.READY, FALSE, Reason.DELETING, LEAVING)
     by_type = {verdict.type: verdict for verdict in verdicts}
@@ -210,8 +210,8 @@ def _ready(case: Case, verdicts: Iterable[Verdict]) -> Verdict:
         return Verdict(
             Condition.READY, FALSE, Reason.TOO_FEW_MEMBERS_READY, f"{ready} of {wanted} members are ready"
         )
-    if by_type[Condition.DEGRADED].reason == Reason.NAME_TAKEN:  # of the Service, say: nobody reaches members
-        taken = by_type[Condition.DEGRADED]
-        return Verdict(Condition.READY, FALSE, taken.reason, taken.message)
+    if case.refusals and not case.has_service:
+        cause = by_type[Condition.DEGRADED]
+        return Verdict(Condition.READY, FALSE, cause.reason, cause.message)
     told = "1 member serves" if wanted == 1 else f"{wanted} members serve"
     return Verdict(Condition.READY, TRUE, by_type[Condition.AVAILABLE].reason, told)

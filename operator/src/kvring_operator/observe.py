@@ -43,7 +43,7 @@ class Observer:
         ring_map = kept.get(("ConfigMap", children.ring_name(key)))
         ring = children.ring_of(ring_map) if ring_map else None
         secret = await self._secret(key)
-        internal_key = _internal_key(secret)
+        internal_key = _internal_key(secret) if secret and children.ours(key, secret) else b""
         own += await self._strays(metadata, own, ring)
         world = World(
             metadata=metadata,
@@ -53,7 +53,7 @@ class Observer:
             gone=await self._gone(own),
             children=kept,
             key_present=bool(internal_key),
-            orphaned_key=_version_of_orphan(key, secret),
+            orphaned_secret_version=_version_of_orphan(key, secret),
             ring=ring,
             status=body.get("status") or {},
         )

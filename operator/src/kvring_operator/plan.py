@@ -103,8 +103,8 @@ def _foundations(desired: Desired, world: World) -> Iterable[Action]:
 def _adopt(desired: Desired, world: World) -> Iterable[Action]:
     """Else they would go on without us: serve clients in a pool of none, and outlive it."""
     reason = "nobody owns it, and it is of this pool"
-    if world.orphaned_key:
-        yield Adopt("Secret", pod.secret_name(desired.key), world.orphaned_key, reason)
+    if world.orphaned_secret_version:
+        yield Adopt("Secret", pod.secret_name(desired.key), world.orphaned_secret_version, reason)
     for found in world.pods:
         if not found.owner_uid:
             yield Adopt("Pod", found.name, found.resource_version, reason)

@@ -145,7 +145,7 @@ class World:
     others' pods.
     `reports` hold an answer for each pod that was asked and answered. `machines` are those that the operator
     has heard of, `gone` those of pods that the API server said it does not have: a machine may be in neither.
-    `key_present` tells whether the pool's Secret holds a key; `orphaned_key` is that Secret's
+    `key_present` tells whether the pool's Secret holds a key; `orphaned_secret_version` is that Secret's
     resourceVersion where it is ours and has no owner.
     """
 
@@ -156,7 +156,7 @@ class World:
     gone: frozenset[str] = frozenset()
     children: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     key_present: bool = False
-    orphaned_key: str = ""
+    orphaned_secret_version: str = ""
     ring: Ring | None = None
     reports: Mapping[str, NodeReport] = field(default_factory=dict)
     status: Mapping[str, Any] = field(default_factory=dict)

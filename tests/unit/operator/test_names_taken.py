@@ -7,6 +7,7 @@ from tests.support import builders
 from tests.support.house import House, open_house
 from tests.support.poll_async import until
 
+from kvring_contract import names
 from kvring_contract.api import Key
 from kvring_operator.resources import BUDGETS, CLUSTERS, CONFIG_MAPS, PODS, SECRETS, SERVICES, Resource
 
@@ -74,17 +75,17 @@ async def test_two_resources_whose_service_names_meet_do_not_share_it(house: Hou
     assert [owner["name"] for owner in owners] == ["chat"]
 
 
-async def test_a_strangers_secret_gets_no_key_of_ours(house: House) -> None:
-    house.api.put(
-        SECRETS,
-        {"metadata": {"name": "chat-internal", "namespace": "default"}, "data": {"password": "aGk="}},
-    )
+@pytest.mark.parametrize("file", ["password", names.INTERNAL_KEY_FILE])
+async def test_a_strangers_secret_gets_no_key_of_ours_and_gives_none(house: House, file: str) -> None:
+    owners = [{"kind": "Deployment", "name": "other", "uid": "uid-other"}]
+    meta = {"name": "chat-internal", "namespace": "default", "ownerReferences": owners}
+    house.api.put(SECRETS, {"metadata": meta, "data": {file: "aGk="}})
     house.create(1)
     house.wake()
 
     await until(lambda: house.reason("Degraded") == "NameTaken")
 
-    assert (house.api.get(SECRETS, "default", "chat-internal") or {})["data"] == {"password": "aGk="}
+    assert (house.api.get(SECRETS, "default", "chat-internal") or {})["data"] == {file: "aGk="}
     assert not house.api.all(PODS), "they would mount the stranger's"
 
 
@@ -112,3 +113,41 @@ async def test_a_name_that_is_taken_keeps_no_other_slot_empty(house: House) -> N
 
     await house.has_pods("chat-0-1", "chat-1-1")
     assert "Pod chat-0-1" in house.message("Degraded")
+
+
+async def test_members_with_a_service_are_ready_whatever_else_is_taken(house: House) -> None:
+    house.api.put(
+        BUDGETS, {"kind": "PodDisruptionBudget", "metadata": {"name": "chat", "namespace": "default"}}
+    )
+    house.create(1)
+    house.wake()
+
+    await house.settle("chat-0-1")
+
+    assert house.reason("Degraded") == "NameTaken"
+    assert house.condition("Ready") == "True"
+
+
+async def test_a_roll_out_that_meets_a_strangers_pod_costs_no_readiness(house: House) -> None:
+    house.create(1)
+    house.wake()
+    await house.settle("chat-0-1")
+    house.api.put(PODS, {"metadata": {"name": "chat-0-2", "namespace": "default"}, "spec": {}})
+
+    house.edit(template={"metadata": {"annotations": {"example.com/restarted-at": "noon"}}})
+
+    await until(lambda: house.reason("Degraded") == "NameTaken")
+    assert house.condition("Ready") == "True"
+
+
+async def test_members_without_a_service_are_not_ready_whoever_refused_it(house: House) -> None:
+    house.api.fail("PATCH", "/services", 403, "exceeded quota: services", times=10_000)
+    house.create(1)
+    house.wake()
+    await house.has_pods("chat-0-1")
+    house.run_pod("chat-0-1")
+    await until(lambda: house.gate("chat-0-1") == "True")
+    house.run_pod("chat-0-1")
+
+    await until(lambda: house.reason("Available") == "AllMembersReady")
+    assert house.reason("Ready") == "QuotaExceeded"
