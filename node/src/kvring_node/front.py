@@ -39,9 +39,9 @@ _log = logging.getLogger(__name__)
 
 LAST_ANSWERS_S = 2
 """How long answers that are complete, errors among them, may take to reach their clients before the exit."""
-KEEP_ALIVE_S = 120
-"""How long a connection may be idle: longer than balancers and clients keep theirs (nginx and Amazon's 60 s,
-Go's 90 s). Who asks just when we close meets a reset, which a balancer passes on as a 502."""
+KEEP_ALIVE_S = 620
+"""How long a connection may be idle: longer than balancers keep theirs (nginx and Amazon's 60 s, Google's
+600 s). Who asks just when we close meets a reset, which a balancer passes on as a 502."""
 ENGINE_STOP_S = 5.0
 LAST_WORD_S = 0.1
 """How long what an engine said before it ended may take to be read."""

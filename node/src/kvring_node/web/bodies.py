@@ -1,5 +1,6 @@
 """From the bytes of a request to a struct, or to an error that names the field."""
 
+import codecs
 import functools
 import re
 from typing import TypeVar
@@ -54,7 +55,7 @@ def parse(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[_T]) -> _T:
         raise ApiError(400, f"the body is not valid UTF-8: {error.reason}", code="invalid_json") from error
     except msgspec.DecodeError as error:
         raise ApiError(
-            400, f"the body is not valid JSON: {error}{_remedy(error)}", code="invalid_json"
+            400, f"the body is not valid JSON: {error}{_remedy(body)}", code="invalid_json"
         ) from error
     except RecursionError as error:
         raise ApiError(400, "the body is nested too deeply", code="invalid_json") from error
@@ -71,9 +72,11 @@ def _decode(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[_T]) -> _T:
         return integers.decode(body, decoder.type)
 
 
-def _remedy(error: msgspec.DecodeError) -> str:
-    """What to do about a body that does not even begin as JSON does."""
-    is_other = "(byte 0)" in str(error)
+def _remedy(body: bytes | msgspec.Raw) -> str:
+    """What to do about a body that begins as gzip's do, or with a byte order mark."""
+    is_other = bytes(memoryview(body)[:3]).startswith(
+        (b"\x1f\x8b", codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    )
     return "; send plain UTF-8, not compressed and without a byte order mark" if is_other else ""
 
 

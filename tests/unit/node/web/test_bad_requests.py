@@ -153,6 +153,14 @@ def test_a_body_that_does_not_begin_as_json_is_told_how_to(node: Node, body: byt
     assert "send plain UTF-8, not compressed and without a byte order mark" in message
 
 
+@pytest.mark.parametrize("body", [b"prompt=hello", b"'{prompt: 1}'", b"<x/>", b"}"])
+def test_a_body_of_plain_text_is_not_told_so(node: Node, body: bytes) -> None:
+    message = node.http.post("/v1/completions", content=body).json()["error"]["message"]
+
+    assert "is not valid JSON" in message
+    assert "UTF-8" not in message
+
+
 def test_a_chunked_body_without_a_length_is_limited_too(node: Node) -> None:
     chunks = (b"x" * 100_000 for _ in range(100))
 
