@@ -16,13 +16,16 @@ signal.signal(signal.SIGTERM, signal.SIG_DFL)
 os.environ.update(commands.past_proxies(os.environ))
 
 # These machines are shared and noisy: how long an example takes says nothing about the code. The examples are
-# the same everywhere: no change is refused for what has nothing to do with it. --hypothesis-profile=default
-# draws others.
+# the same everywhere: no change is refused for what has nothing to do with it; others are drawn by
+# --hypothesis-profile=random.
 hypothesis.settings.register_profile(
     "kvring",
     deadline=None,
     derandomize=True,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
     print_blob=True,
+)
+hypothesis.settings.register_profile(
+    "random", parent=hypothesis.settings.get_profile("kvring"), derandomize=False
 )
 hypothesis.settings.load_profile("kvring")

@@ -8,7 +8,6 @@ from dev.model import recipe as recipes
 from dev.model import tokenizer
 from dev.model.recipe import Recipe
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
-from transformers.utils import logging
 
 CARD = """# {name}
 
@@ -43,7 +42,6 @@ def write(
         [tokenizer.TURN_END, tokenizer.END_OF_TEXT]
     )
     model.generation_config.pad_token_id = words.pad_token_id
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # our own line says how far it is
     model.save_pretrained(fresh)
     words.save_pretrained(fresh, save_jinja_files=False)
     card = CARD.format(

@@ -10,6 +10,7 @@ from dev.model import recipe as recipes
 from dev.model.recipe import Recipe
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
+from transformers.utils import logging
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Material:
 def all_missing(wanted: Sequence[Recipe], models: Path, *, force: bool = False) -> tuple[Path, ...]:
     """Makes what is absent from `models` or was made from another recipe; returns the folders made."""
     with alone.holding(models / ".lock"):
-        models.chmod(0o755)  # pods run under a user id of their own
+        models.chmod(models.stat().st_mode | 0o055)  # pods run under a user id of their own
         missing = [recipe for recipe in wanted if force or not recipes.is_made(recipe, models)]
         if not missing:
             return ()
@@ -54,6 +55,7 @@ def one(recipe: Recipe, shared: Material, models: Path) -> float:
         def report(done: int, loss: float) -> None:
             step.note(f"step {done} of {recipe.num_steps}, loss {loss:.2f}")
 
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ours says how far it is
         model = train.train(recipe, shared.words, shared.train, report)
         loss = train.held_out_loss(model, shared.held_out)
         folder.write(models / recipe.name, recipe, key, model, shared.words, loss)

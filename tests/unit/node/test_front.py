@@ -95,7 +95,7 @@ def test_a_signal_lets_running_requests_finish_and_ends_well(
 
 
 def test_requests_that_come_shortly_after_sigterm_are_served(tmp_path: Path) -> None:
-    with nodes.fake(tmp_path, "--drain-lag-s", "60") as node:
+    with nodes.fake(tmp_path, "--drain-lag-s", "600") as node:
         node.wait_ready()
         node.terminate()
         poll.until(lambda: not node.is_ready(), what="not ready", within_s=30, every_s=0.02)
