@@ -13,8 +13,8 @@ from dev.cluster import cgroups, layout, machine_parts
 from dev.failure import Failure
 
 GIB = 2**30
-# Of a first run, at its peak: 13 of compilers' and wheels' caches, 21 while buildah holds three copies of the
-# node's layer of 6 (torch for CUDA).
+# Of a first run, at its peak: 13 of compilers' and wheels' caches, 21 while buildah holds several copies of
+# the node's layer of 6 (torch for CUDA).
 DISK_BYTES = 34 * GIB
 PARTS_BUILT_BYTES = 3 * GIB
 MAX_SOCKET_CHARS = 107  # unix(7)

@@ -103,12 +103,15 @@ class FrontDesk:
     async def turns_away(self) -> None:
         """Wait until a drain has begun and its lag has passed."""
         await self._draining.wait()
-        await asyncio.sleep(max(0.0, self._accepts_until_at - self.clock()))
+        await self._lag()
 
     async def drained(self) -> None:
         """Wait until the drain's lag has passed and no request is open."""
-        await asyncio.sleep(max(0.0, self._accepts_until_at - self.clock()))
+        await self._lag()
         await self._idle.wait()
+
+    async def _lag(self) -> None:
+        await asyncio.sleep(max(0.0, self._accepts_until_at - self.clock()))
 
     async def open(self, ask: prompts.Ask) -> Generation:
         """Hand a request to the engine.

@@ -131,7 +131,10 @@ async def until_crd(kube: Kube, clock: Clock, namespace: str) -> None:
         try:
             await kube.list_page(CLUSTERS, namespace, "", 1, "")
         except NotFound:
-            trouble = "the CustomResourceDefinition of InferenceCluster is not there yet: install it"
+            trouble = (
+                "the CustomResourceDefinition of InferenceCluster is not there yet: "
+                "install the chart, or kubectl apply -f crds/inferenceclusters.yaml"
+            )
         except ApiError as error:
             if error.code == 403:
                 return

@@ -86,9 +86,9 @@ def choose(desired: Desired, world: World, now: float) -> Layout:
     wanted = _wanted(desired, world, filled)
     waits = {pod.slot for pod in world.pods if resting(pod, now)}
     creations: list[Creation] = []
-    num_wanted = "1 member is" if desired.replicas == 1 else f"{desired.replicas} members are"
+    wish = "1 member is" if desired.replicas == 1 else f"{desired.replicas} members are"
     dismissals = [
-        Dismissal(pod, f"{num_wanted} wanted, and slot {slot} is worth least")
+        Dismissal(pod, f"{wish} wanted, and slot {slot} is worth least")
         for slot in sorted(filled.keys() - set(wanted))
         for pod in filled[slot]
     ]

@@ -18,6 +18,15 @@ async def house() -> AsyncIterator[House]:
         yield house
 
 
+async def its_member_serves(house: House) -> None:
+    """Play kubelet until the only member is available, though the pool may not be Ready."""
+    await house.has_pods("chat-0-1")
+    house.run_pod("chat-0-1")
+    await until(lambda: house.gate("chat-0-1") == "True")
+    house.run_pod("chat-0-1")
+    await until(lambda: house.reason("Available") == "AllMembersReady")
+
+
 @pytest.mark.parametrize(
     ("resource", "name"),
     [(SERVICES, "chat"), (SERVICES, "chat-members"), (CONFIG_MAPS, "chat-ring"), (BUDGETS, "chat")],
@@ -94,13 +103,8 @@ async def test_members_whose_service_is_a_strangers_are_not_ready_for_anybody(ho
     house.api.put(SERVICES, taken)
     house.create(1)
     house.wake()
-    await house.has_pods("chat-0-1")
 
-    house.run_pod("chat-0-1")
-
-    await until(lambda: house.gate("chat-0-1") == "True")
-    house.run_pod("chat-0-1")
-    await until(lambda: house.reason("Available") == "AllMembersReady")
+    await its_member_serves(house)
     assert house.reason("Ready") == "NameTaken"
 
 
@@ -144,10 +148,6 @@ async def test_members_without_a_service_are_not_ready_whoever_refused_it(house:
     house.api.fail("PATCH", "/services", 403, "exceeded quota: services", times=10_000)
     house.create(1)
     house.wake()
-    await house.has_pods("chat-0-1")
-    house.run_pod("chat-0-1")
-    await until(lambda: house.gate("chat-0-1") == "True")
-    house.run_pod("chat-0-1")
 
-    await until(lambda: house.reason("Available") == "AllMembersReady")
+    await its_member_serves(house)
     assert house.reason("Ready") == "QuotaExceeded"

@@ -1,6 +1,5 @@
 """`plan -f FILE` without a cluster."""
 
-import io
 import json
 import subprocess
 import sys
@@ -165,12 +164,15 @@ def test_who_reads_no_further_sees_no_traceback(file: Path) -> None:
         assert running.stderr.read() == b""
 
 
-def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    given = io.TextIOWrapper(io.BytesIO(yaml.safe_dump(builders.body(1)).encode()))
-    monkeypatch.setattr("sys.stdin", given)  # the file descriptor itself is pytest's
+def test_standard_input_is_read() -> None:
+    command = [sys.executable, "-m", "kvring_operator", "plan", "-f", "-"]
 
-    assert plan_cli.main(["-f", "-"]) == 0
-    assert "default/chat: 1 members" in capsys.readouterr().out
+    done = subprocess.run(
+        command, input=yaml.safe_dump(builders.body(1)), capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0
+    assert "default/chat: 1 members" in done.stdout
 
 
 def test_a_missing_file_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
